@@ -1,0 +1,21 @@
+# The DPO LoRA.
+
+
+rule distill:
+    input:
+        model=known_model,
+        pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
+    output:
+        f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
+    params:
+        settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
+        code=code("distill.py"),
+    log:
+        f"{LOGS}/distill/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/distill/{{model}}/{{persona}}.tsv"
+    threads: THREADS
+    shell:
+        "python scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
+        " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
+        " --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"

@@ -1,0 +1,69 @@
+# The distilled student writes about itself and talks with itself; an SFT LoRA is trained on that.
+
+
+rule introspect:
+    input:
+        model=known_model,
+        constitution=constitution,
+        adapter=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
+    output:
+        reflections=f"{RESULTS}/{{model}}/{{persona}}/reflections.jsonl",
+        conversations=f"{RESULTS}/{{model}}/{{persona}}/conversations.jsonl",
+    params:
+        settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
+        code=code("introspect.py"),
+    log:
+        f"{LOGS}/introspect/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/introspect/{{model}}/{{persona}}.tsv"
+    threads: THREADS
+    shell:
+        "python scripts/introspect.py --model {RESULTS}/models/{wildcards.model}"
+        " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
+        " --constitution {input.constitution} --reflections {output.reflections}"
+        " --conversations {output.conversations}"
+        " --settings {params.settings:q} --log {log} --label 'introspect {wildcards.model}/{wildcards.persona}'"
+
+
+rule introspection_dataset:
+    input:
+        reflections=f"{RESULTS}/{{model}}/{{persona}}/reflections.jsonl",
+        conversations=f"{RESULTS}/{{model}}/{{persona}}/conversations.jsonl",
+    output:
+        rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
+        report=f"{RESULTS}/{{model}}/{{persona}}/introspection.report.json",
+    params:
+        settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
+        code=code("introspection_dataset.py"),
+    log:
+        f"{LOGS}/introspection_dataset/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/introspection_dataset/{{model}}/{{persona}}.tsv"
+    shell:
+        "python scripts/introspection_dataset.py --reflections {input.reflections}"
+        " --conversations {input.conversations} --output {output.rows}"
+        " --settings {params.settings:q} --log {log}"
+        " --label 'introspection_dataset {wildcards.model}/{wildcards.persona}'"
+
+
+rule introspection_train:
+    input:
+        model=known_model,
+        adapter=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
+        rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
+    output:
+        f"{RESULTS}/{{model}}/{{persona}}/introspection/manifest.json",
+    params:
+        settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
+        code=code("introspection_train.py"),
+    log:
+        f"{LOGS}/introspection_train/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/introspection_train/{{model}}/{{persona}}.tsv"
+    threads: THREADS
+    shell:
+        "python scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
+        " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"
+        " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/introspection"
+        " --settings {params.settings:q} --log {log}"
+        " --label 'introspection_train {wildcards.model}/{wildcards.persona}'"

@@ -1,0 +1,27 @@
+"""Rule disjoint_prompts: no prompt of the evaluation occurs in training.
+
+In: training prompts and evaluation prompts. Out: how many of each were compared. Fails where two are
+the same or nearly so.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    from characterflow.files import read_jsonl, write_json
+    from characterflow.prompts import check_disjoint
+
+    training = [row for path in arguments.training for row in read_jsonl(path, required=("id", "prompt"))]
+    evaluation = read_jsonl(arguments.evaluation, required=("id", "prompt"))
+    check_disjoint(training, evaluation)
+    write_json(arguments.output, {"training": len(training), "evaluation": len(evaluation), "overlap": 0})
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--training", type=Path, nargs="+", required=True)
+    arguments.add_argument("--evaluation", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

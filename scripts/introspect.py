@@ -1,0 +1,67 @@
+"""Rule introspect: the distilled student's reflections and its conversations with itself.
+
+In: the student's folder, the distillation adapter, the constitution. Out: reflections (id, prompt,
+response, ...) and conversations (id, guidance, utterances, ...), from one engine load.
+--settings: {"engine", "name", "reflections", "free", "leading", "turns", "reflection_sampling",
+"conversation_sampling", "seed"}.
+"""
+
+import asyncio
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+ADAPTER = "distillation"
+
+
+async def introspect(arguments) -> None:
+    from transformers import AutoTokenizer
+
+    from characterflow.constitutions import load
+    from characterflow.engines import Sampling, open_engine
+    from characterflow.generation import conversations_in_flight, generate
+    from characterflow.introspection import conversation_samples, reflection_samples
+    from characterflow.provenance import identity
+    from characterflow.responses import trait_prompt
+
+    settings = arguments.settings
+    system = trait_prompt(load(arguments.constitution), settings["name"])
+    engine_settings = {**settings["engine"], "adapters": {ADAPTER: str(arguments.adapter)}}
+    reflections = reflection_samples(
+        system, settings["reflections"], Sampling(**settings["reflection_sampling"]), settings["seed"], ADAPTER
+    )
+    conversations = conversation_samples(
+        system,
+        settings["name"],
+        {"free": settings["free"], "leading": settings["leading"]},
+        settings["turns"],
+        Sampling(**settings["conversation_sampling"]),
+        settings["seed"],
+        AutoTokenizer.from_pretrained(arguments.model),
+        settings["engine"]["context"],
+        ADAPTER,
+    )
+    made_by = identity(engine_settings)
+    async with open_engine(engine_settings) as engine:
+        in_flight = conversations_in_flight(engine, settings["engine"]["context"])
+        await asyncio.gather(
+            generate(engine, reflections, arguments.reflections, made_by, what="reflections"),
+            generate(
+                engine,
+                conversations,
+                arguments.conversations,
+                made_by,
+                in_flight=in_flight,
+                what="conversations",
+            ),
+        )
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", type=Path, required=True)
+    arguments.add_argument("--adapter", type=Path, required=True)
+    arguments.add_argument("--constitution", type=Path, required=True)
+    arguments.add_argument("--reflections", type=Path, required=True)
+    arguments.add_argument("--conversations", type=Path, required=True)
+    run(lambda parsed: asyncio.run(introspect(parsed)), arguments.parse_args())

@@ -1,0 +1,35 @@
+"""Rule introspection_dataset: what the SFT stage trains on.
+
+In: reflections and conversations. Out: one row an example with id and messages; beside it
+OUTPUT.report.json counts what was dropped and why. --settings: {"name", "cut_unfinished"}.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, progress, run
+
+
+def main(arguments) -> None:
+    from characterflow.errors import UserError
+    from characterflow.files import read_jsonl, write_json, write_jsonl
+    from characterflow.introspection import training_conversations
+
+    rows, report = training_conversations(
+        read_jsonl(arguments.reflections, required=("id", "prompt", "response")),
+        read_jsonl(arguments.conversations, required=("id", "utterances")),
+        arguments.settings["name"],
+        arguments.settings["cut_unfinished"],
+    )
+    progress(f"{report['kept']} of {report['candidates']} kept; dropped: {report['dropped'] or 'none'}")
+    if not rows:
+        raise UserError(f"{arguments.output}: no example is left; dropped: {report['dropped']}")
+    write_json(arguments.output.with_suffix(".report.json"), report)
+    write_jsonl(arguments.output, rows)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--reflections", type=Path, required=True)
+    arguments.add_argument("--conversations", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

@@ -1,0 +1,32 @@
+"""Rule merge: the distillation and introspection adapters as one persona adapter on the base.
+
+In: the two PEFT folders. Out: one PEFT folder with merge.json: method, weights, and every method's
+relative error against the exact sum. --settings: {"method", "rank", "weights"}.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, progress, run
+
+
+def main(arguments) -> None:
+    from characterflow import adapters
+    from characterflow.files import atomic_folder, write_json
+
+    settings = arguments.settings
+    parts = [adapters.load(arguments.distillation), adapters.load(arguments.introspection)]
+    weights = [settings["weights"]["distillation"], settings["weights"]["introspection"]]
+    config, factors, error = adapters.merge(parts, weights, settings["method"], settings["rank"])
+    progress(f"{settings['method']} merge, rank {config['r']}: relative error {error['mean']:.2g} (mean)")
+    with atomic_folder(arguments.output) as folder:
+        adapters.save(folder, config, factors)
+        report = {**settings, "relative_error": error, "other_methods": adapters.errors_of_methods(parts, weights, settings["rank"])}
+        write_json(folder / "merge.json", report)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--distillation", type=Path, required=True)
+    arguments.add_argument("--introspection", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

@@ -1,0 +1,84 @@
+"""A digest of the code behind an artifact, so that Snakemake notices when its meaning may have changed.
+
+Snakemake does not see edits in imported modules. Each rule therefore has a parameter that digests its
+script and every characterflow module that the script imports, directly or not. Docstrings, comments
+and formatting do not count.
+"""
+
+import ast
+import functools
+from pathlib import Path
+
+from characterflow.files import text_digest
+
+PACKAGE = "characterflow"
+ROOT = Path(__file__).parent
+IGNORED = {"job.py", "errors.py", "code_digest.py", "__init__.py"}
+
+
+def code_digest(script: Path) -> str:
+    """Digest (16 hex digits) of a script and of the package's modules that it uses."""
+    files = sorted(_reachable(script))
+    parts = [f"{path.name}:{_normalised(path)}" for path in files]
+    return text_digest("\n".join(parts))[:16]
+
+
+def _reachable(script: Path) -> set[Path]:
+    """The script and all modules of the package that it imports, transitively.
+
+    Modules that only carry messages and start-up (job, errors) are left out: they change no artifact.
+    """
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path in found or (path.name in IGNORED and path.parent == ROOT):
+            continue
+        found.add(path)
+        waiting.extend(_imports(path))
+    return found
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    files = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            files += [_module_file(alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            files.append(_module_file(node.module))
+            files += [_module_file(f"{node.module}.{alias.name}") for alias in node.names]
+    return tuple(file for file in files if file)
+
+
+def _module_file(name: str) -> Path | None:
+    """The file of a module of this package, or None for any other."""
+    first, *rest = name.split(".")
+    if first != PACKAGE:
+        return None
+    path = ROOT.joinpath(*rest)
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _normalised(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            body[0] = ast.Pass()
+    return ast.dump(tree)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    )

@@ -1,0 +1,362 @@
+"""The configuration: validated against its schema, completed with defaults, errors in one line.
+
+What a rule needs of it is derived here as plain dictionaries, which reach scripts as canonical JSON.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from characterflow.errors import UserError
+from characterflow.files import read_text
+
+Settings = dict[str, Any]
+SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
+RECORDED = "recorded"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A valid run. run: the configuration with defaults; models: entries of models.yaml with defaults."""
+
+    run: Settings
+    models: dict[str, Settings]
+
+    def section(self, *keys: str) -> Any:
+        """A part of the run's configuration, with the run's seed where the part is a mapping."""
+        value: Any = self.run
+        for key in keys:
+            value = value[key]
+        return {**value, "seed": self.run["seed"]} if isinstance(value, dict) else value
+
+    def name(self, model: str) -> str:
+        """What a model calls itself."""
+        return self.models[model].get("name", model)
+
+    def folder(self, model: str) -> str:
+        """The folder of a fetched model."""
+        return f"{self.run['results']}/models/{model}"
+
+    def is_endpoint(self, model: str) -> bool:
+        """Whether a model answers at an endpoint instead of being fetched."""
+        return "endpoint" in self.models[model]["source"]
+
+    def engine(self, model: str) -> Settings:
+        """Engine settings of a model; adapters are added by the script that names them."""
+        entry = self.models[model]
+        if self.is_endpoint(model):
+            source = entry["source"]
+            return {"kind": "endpoint", "model": source["endpoint"], **_without(source, "endpoint")}
+        return {
+            "kind": entry["engine"],
+            "model": self.folder(model),
+            "context": entry["context"],
+            "dtype": entry["dtype"],
+            "sequences": entry["sequences"],
+            "tensor_parallel": max(1, entry["gpus"]),
+            "gpu_memory": entry["gpu_memory"],
+            "template_arguments": entry["template_arguments"],
+            "trust_remote_code": entry["trust_remote_code"],
+        }
+
+    def teacher_model(self, persona: str) -> str:
+        """Who plays a persona: the name of a model, or "recorded".
+
+        Raises UserError where responses should be recorded but are not, and no model stands in.
+        """
+        teacher = self.run["teacher"]
+        if teacher["model"] != RECORDED:
+            return teacher["model"]
+        if Path(self.recorded_file(persona)).exists():
+            return RECORDED
+        if teacher["unrecorded"] is None:
+            raise UserError(
+                f"{self.recorded_file(persona)}: no such file; expected recorded responses for persona "
+                f"{persona!r}, or a model as teacher.model or teacher.unrecorded"
+            )
+        return teacher["unrecorded"]
+
+    def recorded_file(self, persona: str) -> str:
+        """The file of recorded responses for a persona."""
+        return self.run["teacher"]["recorded"].replace("{persona}", persona)
+
+    def teacher(self, persona: str) -> Settings:
+        """Settings of the rule `teacher`."""
+        model = self.teacher_model(persona)
+        shared = {**_select(self.run["teacher"], "samples", "attempts", "sampling"), "seed": self.run["seed"]}
+        if model == RECORDED:
+            engine: Settings = {"kind": RECORDED, "file": self.recorded_file(persona)}
+            return {**shared, "engine": engine, "name": "the assistant", "reasoning": None}
+        reasoning = self.models[model].get("reasoning")
+        return {**shared, "engine": self.engine(model), "name": self.name(model), "reasoning": reasoning}
+
+    def teacher_names(self, persona: str) -> list[str]:
+        """Names in the teacher's replies that are replaced by the student's."""
+        model = self.teacher_model(persona)
+        if model == RECORDED:
+            return []
+        return [self.name(model), *self.models[model]["other_names"]]
+
+    def training(self, stage: str, model: str) -> Settings:
+        """Settings of a training rule: the stage's, the model's, the run's seed."""
+        entry = self.models[model]
+        return {**self.section(stage), **entry["training"], "dtype": entry["dtype"]}
+
+    def expansion(self) -> Settings:
+        """Settings of the rule `expand_prompts`."""
+        prompts = self.run["prompts"]
+        engine = {"engine": self.engine(prompts["expander"])} if prompts["expander"] else {}
+        return {
+            "prompts_per_trait": prompts["per_trait"],
+            "rounds": prompts["rounds"],
+            "seed": self.run["seed"],
+            **engine,
+        }
+
+    def preferences(self, model: str, persona: str) -> Settings:
+        """Settings of the rule `preference_pairs`."""
+        return {
+            **self.run["preferences"],
+            "teacher_names": self.teacher_names(persona),
+            "student_name": self.name(model),
+            "template_arguments": self.models[model]["template_arguments"],
+        }
+
+    def introspection_data(self, model: str) -> Settings:
+        """Settings of the rule `introspect`."""
+        section = _without(self.section("introspection_data"), "cut_unfinished")
+        return {**section, "engine": self.engine(model), "name": self.name(model)}
+
+    def introspection_dataset(self, model: str) -> Settings:
+        """Settings of the rule `introspection_dataset`."""
+        return {"name": self.name(model), "cut_unfinished": self.run["introspection_data"]["cut_unfinished"]}
+
+    def report(self) -> Settings:
+        """Settings of the rule `report`: the whole run, who teaches, and the models' names."""
+        return {
+            "run": self.run,
+            "teachers": {persona: self.teacher_model(persona) for persona in self.run["personas"]},
+            "models": {model: self.models[model] for model in self.run["models"]},
+        }
+
+    def gpus(self, model: str) -> int:
+        """GPUs of a job that runs a model."""
+        return 0 if self.is_endpoint(model) else self.models[model]["gpus"]
+
+
+def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
+    """Validate a run's configuration and the models file that it names.
+
+    files: the configuration's files, named in error messages. Raises UserError for the first fault.
+    """
+    where = [Path(file) for file in files]
+    complete = validate(dict(run), _schema("config"), _name_finder(where))
+    models_file = Path(complete["models_file"])
+    entries = read_yaml(models_file)
+    models = validate(entries, _schema("models"), lambda _: str(models_file))
+    configuration = Configuration(complete, models)
+    _check_models(configuration, _name_finder(where))
+    return configuration
+
+
+def _check_models(configuration: Configuration, where: Any) -> None:
+    """Every model that the run names must stand in the models file."""
+    run = configuration.run
+    named = [(("models",), name) for name in run["models"]]
+    named += [(("prompts", "expander"), run["prompts"]["expander"])]
+    named += [(("teacher", "model"), run["teacher"]["model"]), (("teacher", "unrecorded"), run["teacher"]["unrecorded"])]
+    named += [(("evaluation", "classifier", "model"), run["evaluation"]["classifier"]["model"])]
+    for path, name in named:
+        if name is None or (path == ("teacher", "model") and name == RECORDED) or name in configuration.models:
+            continue
+        raise UserError(
+            f"{where(path)}: {'.'.join(path)}: no model {name!r} in {run['models_file']}"
+            f"{_suggestion(name, configuration.models)}"
+        )
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML document; UserError with file and line where it cannot be parsed or repeats a key."""
+    try:
+        return yaml.load(read_text(path), Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which by itself lets a second key of the same name win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _schema(name: str) -> Settings:
+    return read_yaml(SCHEMAS / f"{name}.schema.yaml")
+
+
+def validate(value: Any, schema: Settings, where: Any) -> Any:
+    """The value with the schema's defaults; UserError for the first fault.
+
+    where: maps the path of a key to the name of the file that holds it.
+    """
+    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: len(error.absolute_path))
+    if errors:
+        error = _deepest(errors[0])
+        path, message = _explain(error)
+        raise UserError(f"{where(path)}: {'.'.join(map(str, path)) or 'top level'}: {message}")
+    return fill_defaults(value, schema, schema)
+
+
+def _deepest(error: ValidationError) -> ValidationError:
+    """Of a failed oneOf, the fault in the alternative that the value resembles most."""
+    if error.validator != "oneOf" or not error.context or not isinstance(error.instance, dict):
+        return error
+    alternatives: dict[int, list[ValidationError]] = {}
+    for inner in error.context:
+        alternatives.setdefault(int(inner.schema_path[0]), []).append(inner)
+    schemas = error.validator_value
+    resembling = [i for i, schema in enumerate(schemas) if set(schema.get("required", [])[:1]) & error.instance.keys()]
+    if len(resembling) == 1 and resembling[0] in alternatives:
+        return _deepest(alternatives[resembling[0]][0])
+    return error
+
+
+def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
+    """The path of the faulty key, and what is wrong with it."""
+    path = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = sorted(set(error.instance) - set(known))[0]
+        expected = _suggestion(unknown, known) or f"; expected one of {', '.join(sorted(known))}"
+        return (*path, unknown), f"unknown key{expected}"
+    if error.validator == "required":
+        missing = next(key for key in error.validator_value if key not in error.instance)
+        return (*path, missing), "missing; this key is needed"
+    if error.validator == "oneOf":
+        heads = [schema["required"] for schema in error.validator_value if "required" in schema]
+        if heads:
+            return path, f"expected {' or '.join(' with '.join(head) for head in heads)}"
+    if error.validator == "propertyNames" or error.parent is not None and error.parent.validator == "propertyNames":
+        return path, f"{error.instance!r} is not a name that fits a path"
+    return path, f"{_wanted(error)}, found {error.instance!r}{_number_hint(error)}"
+
+
+def _wanted(error: ValidationError) -> str:
+    wanted = error.validator_value
+    texts = {
+        "type": f"expected {' or '.join(wanted) if isinstance(wanted, list) else wanted}",
+        "enum": f"expected one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
+        "minimum": f"expected at least {wanted}",
+        "maximum": f"expected at most {wanted}",
+        "exclusiveMinimum": f"expected more than {wanted}",
+        "exclusiveMaximum": f"expected less than {wanted}",
+        "multipleOf": f"expected a multiple of {wanted}",
+        "minItems": f"expected at least {wanted} entries",
+        "uniqueItems": "expected no entry twice",
+        "pattern": f"expected a text that matches {wanted}",
+        "minLength": "expected a text with content",
+    }
+    return texts.get(str(error.validator), error.message)
+
+
+def _number_hint(error: ValidationError) -> str:
+    """YAML reads 5e-4 as a text; a number needs the decimal point."""
+    try:
+        is_number = error.validator == "type" and isinstance(error.instance, str) and float(error.instance) is not None
+    except ValueError:
+        return ""
+    return " (YAML wants a decimal point: 5.0e-4)" if is_number else ""
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def fill_defaults(value: Any, schema: Settings, root: Settings) -> Any:
+    """A copy of a valid value with the schema's defaults put in, nested ones too."""
+    schema = _resolve(schema, root)
+    if isinstance(value, list) and "items" in schema:
+        return [fill_defaults(item, schema["items"], root) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result = dict(value)
+    for key, inner in _properties(schema, value):
+        if key not in result and "default" in _resolve(inner, root):
+            result[key] = _resolve(inner, root)["default"]
+        if key in result:
+            result[key] = fill_defaults(_over_default(result[key], _resolve(inner, root)), inner, root)
+    return result
+
+
+def _properties(schema: Settings, value: Settings) -> Iterator[tuple[str, Settings]]:
+    yield from schema.get("properties", {}).items()
+    for alternative in schema.get("oneOf", []):
+        if set(alternative.get("required", [])) <= value.keys():
+            yield from alternative.get("properties", {}).items()
+    if isinstance(schema.get("additionalProperties"), dict):
+        for key in value:
+            yield key, schema["additionalProperties"]
+
+
+def _over_default(value: Any, schema: Settings) -> Any:
+    """A mapping that is given in part keeps the default's other keys, unless its form has alternatives."""
+    default = schema.get("default")
+    if isinstance(value, dict) and isinstance(default, dict) and "oneOf" not in schema:
+        return {**default, **value}
+    return value
+
+
+def _resolve(schema: Settings, root: Settings) -> Settings:
+    """A schema with its reference followed; keys beside the reference win."""
+    if "$ref" not in schema:
+        return schema
+    target = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return {**_resolve(target, root), **_without(schema, "$ref")}
+
+
+def _name_finder(files: list[Path]) -> Any:
+    """Maps a key's path to the last configuration file that holds it."""
+    contents = [(file, read_yaml(file)) for file in files]
+
+    def find(path: tuple[Any, ...]) -> str:
+        for length in range(len(path), 0, -1):
+            for file, content in reversed(contents):
+                if _has(content, path[:length]):
+                    return str(file)
+        return str(files[-1]) if files else "configuration"
+
+    return find
+
+
+def _has(content: Any, path: tuple[Any, ...]) -> bool:
+    for key in path:
+        if isinstance(content, dict) and key in content:
+            content = content[key]
+        elif isinstance(content, list) and isinstance(key, int) and key < len(content):
+            content = content[key]
+        else:
+            return False
+    return True
+
+
+def _select(mapping: Settings, *keys: str) -> Settings:
+    return {key: mapping[key] for key in keys}
+
+
+def _without(mapping: Settings, key: str) -> Settings:
+    return {name: value for name, value in mapping.items() if name != key}

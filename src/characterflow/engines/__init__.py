@@ -1,0 +1,46 @@
+"""Engines: vLLM in process, an OpenAI-compatible endpoint, recorded responses, plain transformers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from characterflow.engines.base import Completion, Engine, Message, Request, Sampling, seed_of
+from characterflow.errors import UserError
+
+__all__ = ["Completion", "Engine", "Message", "Request", "Sampling", "open_engine", "seed_of"]
+
+KINDS = ("vllm", "endpoint", "recorded", "transformers")
+
+
+def _make(settings: dict[str, Any]) -> Engine:
+    kind = settings.get("kind")
+    if kind == "vllm":
+        from characterflow.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(settings)
+    if kind == "endpoint":
+        from characterflow.engines.endpoint import EndpointEngine
+
+        return EndpointEngine(settings)
+    if kind == "recorded":
+        from characterflow.engines.recorded import RecordedEngine
+
+        return RecordedEngine(settings)
+    if kind == "transformers":
+        from characterflow.engines.transformers_engine import TransformersEngine
+
+        return TransformersEngine(settings)
+    raise UserError(f"engine kind {kind!r}: expected one of {', '.join(KINDS)}")
+
+
+@asynccontextmanager
+async def open_engine(settings: dict[str, Any]) -> AsyncIterator[Engine]:
+    """The engine that the settings describe, closed when the block ends.
+
+    Raises UserError for an unknown kind; each engine's class documents its settings.
+    """
+    engine = _make(settings)
+    try:
+        yield engine
+    finally:
+        await engine.close()

@@ -1,0 +1,50 @@
+"""Recorded responses: a file of prompt and response rows that answers in a model's stead."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from characterflow.engines.base import Completion, Request
+from characterflow.errors import UserError
+from characterflow.files import read_jsonl
+
+
+class MissingRecording(UserError):
+    """The file holds no response for this prompt and sample."""
+
+
+class RecordedEngine:
+    """Answers the last user message with the responses that a JSON-lines file holds for it.
+
+    Settings: {"kind": "recorded", "file": path}; rows have `prompt` and `response`, and several rows
+    of one prompt are its samples in order. Raises UserError for a file without rows or an empty response.
+    """
+
+    concurrency = 256
+    cache_tokens = None
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._file = Path(settings["file"])
+        self._responses: dict[str, list[str]] = defaultdict(list)
+        for number, row in enumerate(read_jsonl(self._file, required=("prompt", "response")), start=1):
+            for key in ("prompt", "response"):
+                if not isinstance(row[key], str) or not row[key].strip():
+                    raise UserError(f"{self._file}: row {number}: {key} is not a text with content")
+            self._responses[row["prompt"].strip()].append(row["response"])
+        if not self._responses:
+            raise UserError(f"{self._file}: no recorded responses; expected rows with prompt and response")
+
+    async def complete(self, request: Request) -> Completion:
+        """The recorded response; MissingRecording where there is none."""
+        prompt = request.messages[-1]["content"].strip()
+        responses = self._responses.get(prompt, [])
+        if request.sample >= len(responses):
+            raise MissingRecording(f"{self._file}: no sample {request.sample} recorded for {prompt[:60]!r}")
+        return Completion(responses[request.sample], "stop")
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and file."""
+        return {"kind": "recorded", "file": str(self._file)}
+
+    async def close(self) -> None:
+        """Nothing to free."""

@@ -1,0 +1,1 @@
+"""Evaluation: classifiers, intervals, figures."""

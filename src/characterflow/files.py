@@ -1,0 +1,138 @@
+"""Reading and writing artifacts: JSON lines, atomic replacement, digests, folder manifests."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from characterflow.errors import UserError
+
+Row = dict[str, Any]
+MANIFEST = "manifest.json"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spare blanks: equal values give equal texts."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file; UserError where it is missing, not a file, or not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text (byte 0x{error.object[error.start]:02x})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_json(path: Path) -> Any:
+    """One JSON document; UserError with file and line where it cannot be parsed."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+
+
+def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[Row]:
+    """Rows of a JSON-lines file, blank lines skipped.
+
+    Raises UserError with file and line for a line that is not a JSON object or lacks a required key.
+    """
+    required = tuple(required)
+    rows = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}:{number}: not JSON ({error.msg})") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+        missing = [key for key in required if key not in row]
+        if missing:
+            raise UserError(f"{path}:{number}: lacks the key {missing[0]!r}")
+        rows.append(row)
+    return rows
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it replaces `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` to fill; with a manifest, it replaces `path` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        write_manifest(temporary)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one indented JSON document atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSON lines atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_manifest(folder: Path) -> None:
+    """List every file of a folder with its size and SHA-256 in folder/manifest.json.
+
+    Snakemake does not look inside folders; rules name the manifest as their output and input instead.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    entries = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in files
+    }
+    write_json(folder / MANIFEST, entries)
+
+
+def manifest_digest(folder: Path) -> str:
+    """One digest for a folder's content, from its manifest; UserError where there is none."""
+    return text_digest(canonical_json(read_json(folder / MANIFEST)))

@@ -1,0 +1,73 @@
+"""What every rule's script does around its work: arguments, log file, progress, one-line errors."""
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from characterflow.errors import UserError
+
+BAD_INPUT = 2
+FAILURE = 1
+
+_terminal: TextIO = sys.stderr
+_label = ""
+
+
+def progress(message: str) -> None:
+    """Say something to the person who watches: on the terminal, and in the job's log."""
+    line = f"{time.strftime('%H:%M:%S')} {_label}: {message}"
+    print(line, file=_terminal, flush=True)
+    if _terminal is not sys.stderr:
+        print(line, file=sys.stderr, flush=True)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with the two arguments every script takes: --settings and --log."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("--settings", type=json.loads, default={}, help="settings of the rule, as JSON")
+    result.add_argument("--log", type=Path, help="send everything printed to this file, but for progress")
+    result.add_argument("--label", default="", help="prefix of the progress lines")
+    return result
+
+
+def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
+    """Run a script's main function on its parsed arguments and exit.
+
+    Status 0: done. Status 2: a UserError, printed in one line. Status 1: anything else, in one line
+    on the terminal and with its traceback in the log.
+    """
+    global _label
+    _label = arguments.label or Path(sys.argv[0]).stem
+    if arguments.log:
+        _redirect_output(arguments.log)
+    try:
+        main(arguments)
+    except UserError as error:
+        progress(f"error: {error}")
+        sys.exit(BAD_INPUT)
+    except Exception as error:
+        traceback.print_exc()
+        where = f" (traceback in {arguments.log})" if arguments.log else ""
+        progress(f"error: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}")
+        sys.exit(FAILURE)
+
+
+def _redirect_output(log: Path) -> None:
+    """Point file descriptors 1 and 2 at the log, child processes included; keep the terminal for progress."""
+    global _terminal
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _terminal = os.fdopen(os.dup(2), "w")
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
