@@ -3,6 +3,8 @@
 #   snakemake --cores 2                                  the demo
 #   snakemake --profile slurm all                        the paper's run, on a cluster
 #   snakemake --configfile mine.yaml --cores 2 all       a run of your own
+import re
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -16,8 +18,8 @@ include: "rules/common.smk"
 
 
 wildcard_constraints:
-    model=r"[A-Za-z0-9_][A-Za-z0-9_.-]*",
-    persona=r"[a-z][a-z0-9_-]*",
+    model="|".join(re.escape(name) for name in RUN.models),
+    persona=r"(?!(?:general|evaluation)(?:[./]|$))[a-z][a-z0-9_-]*",
 
 
 localrules:
@@ -27,10 +29,10 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         f"{RESULTS}/report/index.html",
         personas_of("persona/manifest.json"),
-    default_target: True
 
 
 rule personas:

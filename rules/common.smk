@@ -55,7 +55,9 @@ def constitution(wildcards):
     path = f"constitutions/{wildcards.persona}.yaml"
     if not Path(path).exists():
         known = ", ".join(sorted(file.stem for file in Path("constitutions").glob("*.yaml")))
-        fail(f"{path}: no such file; expected a constitution for persona {wildcards.persona!r} (there are: {known})")
+        fail(
+            f"{path}: no such file; expected a constitution for persona {wildcards.persona!r} (there are: {known})"
+        )
     return path
 
 
@@ -64,8 +66,6 @@ def model_manifest(model):
     return [] if RUN.is_endpoint(model) else f"{RUN.folder(model)}/manifest.json"
 
 
-def known_model(wildcards):
+def student_manifest(wildcards):
     """The manifest of the student that the wildcard names."""
-    if wildcards.model not in RUN.models:
-        fail(f"model {wildcards.model!r}: not in {RUN.run['models_file']}")
     return model_manifest(wildcards.model)

@@ -3,18 +3,18 @@
 
 rule distill:
     input:
-        model=known_model,
+        model=student_manifest,
         pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
-    params:
-        settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
-        code=code("distill.py"),
     log:
         f"{LOGS}/distill/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/distill/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    params:
+        settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
+        code=code("distill.py"),
     shell:
         "python scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"

@@ -3,20 +3,20 @@
 
 rule introspect:
     input:
-        model=known_model,
+        model=student_manifest,
         constitution=constitution,
         adapter=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
     output:
         reflections=f"{RESULTS}/{{model}}/{{persona}}/reflections.jsonl",
         conversations=f"{RESULTS}/{{model}}/{{persona}}/conversations.jsonl",
-    params:
-        settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
-        code=code("introspect.py"),
     log:
         f"{LOGS}/introspect/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspect/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    params:
+        settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
+        code=code("introspect.py"),
     shell:
         "python scripts/introspect.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
@@ -32,13 +32,13 @@ rule introspection_dataset:
     output:
         rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
         report=f"{RESULTS}/{{model}}/{{persona}}/introspection.report.json",
-    params:
-        settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
-        code=code("introspection_dataset.py"),
     log:
         f"{LOGS}/introspection_dataset/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspection_dataset/{{model}}/{{persona}}.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
+        code=code("introspection_dataset.py"),
     shell:
         "python scripts/introspection_dataset.py --reflections {input.reflections}"
         " --conversations {input.conversations} --output {output.rows}"
@@ -48,19 +48,19 @@ rule introspection_dataset:
 
 rule introspection_train:
     input:
-        model=known_model,
+        model=student_manifest,
         adapter=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
         rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/introspection/manifest.json",
-    params:
-        settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
-        code=code("introspection_train.py"),
     log:
         f"{LOGS}/introspection_train/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspection_train/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    params:
+        settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
+        code=code("introspection_train.py"),
     shell:
         "python scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"

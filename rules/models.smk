@@ -4,14 +4,14 @@
 rule fetch_model:
     output:
         f"{RESULTS}/models/{{model}}/manifest.json",
-    params:
-        settings=settings(lambda wildcards: RUN.models[wildcards.model]),
-        code=code("fetch_model.py"),
     log:
         f"{LOGS}/fetch_model/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
     retries: 2
+    params:
+        settings=settings(lambda wildcards: RUN.models[wildcards.model]),
+        code=code("fetch_model.py"),
     shell:
         "python scripts/fetch_model.py --output {RESULTS}/models/{wildcards.model}"
         " --settings {params.settings:q} --log {log} --label 'fetch_model {wildcards.model}'"

@@ -7,13 +7,13 @@ rule merge:
         introspection=f"{RESULTS}/{{model}}/{{persona}}/introspection/manifest.json",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/persona/manifest.json",
-    params:
-        settings=settings(lambda wildcards: RUN.run["merge"]),
-        code=code("merge.py"),
     log:
         f"{LOGS}/merge/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/merge/{{model}}/{{persona}}.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.run["merge"]),
+        code=code("merge.py"),
     shell:
         "python scripts/merge.py"
         " --distillation {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"

@@ -4,17 +4,19 @@
 rule expand_prompts:
     input:
         constitution=constitution,
-        model=lambda wildcards: model_manifest(RUN.run["prompts"]["expander"]) if RUN.run["prompts"]["expander"] else [],
+        model=lambda wildcards: (
+            model_manifest(RUN.run["prompts"]["expander"]) if RUN.run["prompts"]["expander"] else []
+        ),
     output:
         prompts=f"{RESULTS}/prompts/{{persona}}.jsonl",
         report=f"{RESULTS}/prompts/{{persona}}.report.json",
-    params:
-        settings=settings(lambda wildcards: RUN.expansion()),
-        code=code("expand_prompts.py"),
     log:
         f"{LOGS}/expand_prompts/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/expand_prompts/{{persona}}.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.expansion()),
+        code=code("expand_prompts.py"),
     shell:
         "python scripts/expand_prompts.py --constitution {input.constitution} --output {output.prompts}"
         " --settings {params.settings:q} --log {log} --label 'expand_prompts {wildcards.persona}'"
@@ -31,13 +33,15 @@ rule general_prompts:
         dataset_file("prompts", "general"),
     output:
         f"{RESULTS}/prompts/general.jsonl",
-    params:
-        settings=settings(lambda wildcards: {"dataset": RUN.run["prompts"]["general"], "name": "prompts.general"}),
-        code=code("general_prompts.py"),
     log:
         f"{LOGS}/general_prompts.log",
     benchmark:
         f"{BENCHMARKS}/general_prompts.tsv"
+    params:
+        settings=settings(
+            lambda wildcards: {"dataset": RUN.run["prompts"]["general"], "name": "prompts.general"}
+        ),
+        code=code("general_prompts.py"),
     shell:
         "python scripts/general_prompts.py --output {output}"
         " --settings {params.settings:q} --log {log} --label general_prompts"
@@ -48,13 +52,15 @@ rule evaluation_prompts:
         dataset_file("evaluation", "prompts"),
     output:
         f"{RESULTS}/prompts/evaluation.jsonl",
-    params:
-        settings=settings(lambda wildcards: {"dataset": RUN.run["evaluation"]["prompts"], "name": "evaluation.prompts"}),
-        code=code("general_prompts.py"),
     log:
         f"{LOGS}/evaluation_prompts.log",
     benchmark:
         f"{BENCHMARKS}/evaluation_prompts.tsv"
+    params:
+        settings=settings(
+            lambda wildcards: {"dataset": RUN.run["evaluation"]["prompts"], "name": "evaluation.prompts"}
+        ),
+        code=code("general_prompts.py"),
     shell:
         "python scripts/general_prompts.py --output {output}"
         " --settings {params.settings:q} --log {log} --label evaluation_prompts"
@@ -66,13 +72,13 @@ rule disjoint_prompts:
         evaluation=f"{RESULTS}/prompts/evaluation.jsonl",
     output:
         f"{RESULTS}/prompts/{{persona}}.disjoint.json",
-    params:
-        code=code("disjoint_prompts.py"),
     log:
         f"{LOGS}/disjoint_prompts/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/disjoint_prompts/{{persona}}.tsv"
     priority: 100
+    params:
+        code=code("disjoint_prompts.py"),
     shell:
         "python scripts/disjoint_prompts.py --training {input.training} --evaluation {input.evaluation}"
         " --output {output} --log {log} --label 'disjoint_prompts {wildcards.persona}'"

@@ -7,13 +7,13 @@ rule tables:
     output:
         rates=f"{RESULTS}/tables/persona_rates.csv",
         f1=f"{RESULTS}/tables/macro_f1.csv",
-    params:
-        settings=settings(lambda wildcards: {"models": MODELS, "seed": RUN.run["seed"]}),
-        code=code("tables.py"),
     log:
         f"{LOGS}/tables.log",
     benchmark:
         f"{BENCHMARKS}/tables.tsv"
+    params:
+        settings=settings(lambda wildcards: {"models": MODELS, "seed": RUN.run["seed"]}),
+        code=code("tables.py"),
     shell:
         "python scripts/tables.py --scores {input.scores} --rates {output.rates} --f1 {output.f1}"
         " --settings {params.settings:q} --log {log} --label tables"
@@ -26,13 +26,13 @@ rule figures:
     output:
         rates=f"{RESULTS}/figures/persona_rates.svg",
         training=f"{RESULTS}/figures/training.svg",
-    params:
-        settings=settings(lambda wildcards: {"results": RESULTS, "models": MODELS, "personas": PERSONAS}),
-        code=code("figures.py"),
     log:
         f"{LOGS}/figures.log",
     benchmark:
         f"{BENCHMARKS}/figures.tsv"
+    params:
+        settings=settings(lambda wildcards: {"results": RESULTS, "models": MODELS, "personas": PERSONAS}),
+        code=code("figures.py"),
     shell:
         "python scripts/figures.py --rates {input.rates} --output-rates {output.rates}"
         " --output-training {output.training} --settings {params.settings:q} --log {log} --label figures"
@@ -47,16 +47,18 @@ rule report:
         scores=expand(f"{RESULTS}/{{model}}/evaluation/classifier.parquet", model=MODELS),
         personas=personas_of("evaluation/responses.jsonl"),
         merges=personas_of("persona/manifest.json"),
+        introspection=personas_of("introspection.report.json"),
+        constitutions=expand("constitutions/{persona}.yaml", persona=PERSONAS),
         pairs=personas_of("preferences.report.json"),
         teachers=expand(f"{RESULTS}/teacher/{{persona}}.report.json", persona=PERSONAS),
     output:
         f"{RESULTS}/report/index.html",
-    params:
-        settings=settings(lambda wildcards: RUN.report()),
-        code=code("report.py"),
     log:
         f"{LOGS}/report.log",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.report()),
+        code=code("report.py"),
     shell:
         "python scripts/report.py --output {output} --settings {params.settings:q} --log {log} --label report"

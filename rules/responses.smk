@@ -18,14 +18,14 @@ rule teacher:
     output:
         rows=f"{RESULTS}/teacher/{{persona}}.jsonl",
         report=f"{RESULTS}/teacher/{{persona}}.report.json",
-    params:
-        settings=settings(lambda wildcards: RUN.teacher(wildcards.persona)),
-        code=code("teacher.py"),
     log:
         f"{LOGS}/teacher/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/teacher/{{persona}}.tsv"
     threads: THREADS
+    params:
+        settings=settings(lambda wildcards: RUN.teacher(wildcards.persona)),
+        code=code("teacher.py"),
     shell:
         "python scripts/teacher.py --constitution {input.constitution} --prompts {input.prompts}"
         " --output {output.rows} --settings {params.settings:q} --log {log} --label 'teacher {wildcards.persona}'"
@@ -37,18 +37,18 @@ def student_settings(wildcards):
 
 rule student_general:
     input:
-        model=known_model,
+        model=student_manifest,
         prompts=f"{RESULTS}/prompts/general.jsonl",
     output:
         f"{RESULTS}/{{model}}/general.jsonl",
-    params:
-        settings=settings(student_settings),
-        code=code("student.py"),
     log:
         f"{LOGS}/student_general/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/student_general/{{model}}.tsv"
     threads: THREADS
+    params:
+        settings=settings(student_settings),
+        code=code("student.py"),
     shell:
         "python scripts/student.py --prompts {input.prompts} --output {output}"
         " --settings {params.settings:q} --log {log} --label 'student_general {wildcards.model}'"
@@ -56,18 +56,18 @@ rule student_general:
 
 rule student:
     input:
-        model=known_model,
+        model=student_manifest,
         prompts=f"{RESULTS}/prompts/{{persona}}.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/student.jsonl",
-    params:
-        settings=settings(student_settings),
-        code=code("student.py"),
     log:
         f"{LOGS}/student/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/student/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    params:
+        settings=settings(student_settings),
+        code=code("student.py"),
     shell:
         "python scripts/student.py --prompts {input.prompts} --output {output}"
         " --settings {params.settings:q} --log {log} --label 'student {wildcards.model}/{wildcards.persona}'"
@@ -75,20 +75,20 @@ rule student:
 
 rule preference_pairs:
     input:
-        model=known_model,
+        model=student_manifest,
         prompts=[f"{RESULTS}/prompts/{{persona}}.jsonl", f"{RESULTS}/prompts/general.jsonl"],
         teacher=f"{RESULTS}/teacher/{{persona}}.jsonl",
         student=[f"{RESULTS}/{{model}}/{{persona}}/student.jsonl", f"{RESULTS}/{{model}}/general.jsonl"],
     output:
         pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
         report=f"{RESULTS}/{{model}}/{{persona}}/preferences.report.json",
-    params:
-        settings=settings(lambda wildcards: RUN.preferences(wildcards.model, wildcards.persona)),
-        code=code("preference_pairs.py"),
     log:
         f"{LOGS}/preference_pairs/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/preference_pairs/{{model}}/{{persona}}.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.preferences(wildcards.model, wildcards.persona)),
+        code=code("preference_pairs.py"),
     shell:
         "python scripts/preference_pairs.py --prompts {input.prompts} --teacher {input.teacher}"
         " --student {input.student} --model {RESULTS}/models/{wildcards.model} --output {output.pairs}"

@@ -28,7 +28,11 @@ async def introspect(arguments) -> None:
     system = trait_prompt(load(arguments.constitution), settings["name"])
     engine_settings = {**settings["engine"], "adapters": {ADAPTER: str(arguments.adapter)}}
     reflections = reflection_samples(
-        system, settings["reflections"], Sampling(**settings["reflection_sampling"]), settings["seed"], ADAPTER
+        system,
+        settings["reflections"],
+        Sampling(**settings["reflection_sampling"]),
+        settings["seed"],
+        ADAPTER,
     )
     conversations = conversation_samples(
         system,

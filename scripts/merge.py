@@ -20,7 +20,11 @@ def main(arguments) -> None:
     progress(f"{settings['method']} merge, rank {config['r']}: relative error {error['mean']:.2g} (mean)")
     with atomic_folder(arguments.output) as folder:
         adapters.save(folder, config, factors)
-        report = {**settings, "relative_error": error, "other_methods": adapters.errors_of_methods(parts, weights, settings["rank"])}
+        report = {
+            **settings,
+            "relative_error": error,
+            "other_methods": adapters.errors_of_methods(parts, weights, settings["rank"]),
+        }
         write_json(folder / "merge.json", report)
 
 

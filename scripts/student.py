@@ -19,7 +19,9 @@ async def generate_replies(arguments) -> None:
 
     settings = arguments.settings
     prompts = read_jsonl(arguments.prompts, required=("id", "prompt"))
-    samples = student_samples(prompts, settings["samples"], Sampling(**settings["sampling"]), settings["seed"])
+    samples = student_samples(
+        prompts, settings["samples"], Sampling(**settings["sampling"]), settings["seed"]
+    )
     async with open_engine(settings["engine"]) as engine:
         await generate(engine, samples, arguments.output, identity(settings["engine"]), what="replies")
 

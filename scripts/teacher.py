@@ -38,7 +38,9 @@ async def generate_replies(arguments) -> None:
     useless = sum(not row["response"] for row in rows)
     if useless == len(rows):
         arguments.output.unlink()
-        raise UserError(f"{arguments.output}: none of {len(rows)} replies is usable: {counts['finish_reasons']}")
+        raise UserError(
+            f"{arguments.output}: none of {len(rows)} replies is usable: {counts['finish_reasons']}"
+        )
     if useless:
         progress(f"{useless} of {len(rows)} replies are missing or invalid; their pairs will be dropped")
     write_json(arguments.output.with_suffix(".report.json"), counts)

@@ -61,7 +61,9 @@ def load(folder: Path) -> Adapter:
         raise UserError(f"{folder / CONFIG}: expected peft_type LORA, found {config.get('peft_type')!r}")
     for key in ("use_dora", "modules_to_save"):
         if config.get(key):
-            raise UserError(f"{folder / CONFIG}: {key} is set; only plain LoRA adapters can be folded or merged")
+            raise UserError(
+                f"{folder / CONFIG}: {key} is set; only plain LoRA adapters can be folded or merged"
+            )
     if config.get("bias", "none") != "none":
         raise UserError(f"{folder / CONFIG}: bias is {config['bias']!r}; expected 'none'")
     try:
@@ -82,7 +84,9 @@ def load(folder: Path) -> Adapter:
     return Adapter(folder, config, factors)
 
 
-def save(folder: Path, config: dict[str, Any], factors: dict[str, tuple["torch.Tensor", "torch.Tensor"]]) -> None:
+def save(
+    folder: Path, config: dict[str, Any], factors: dict[str, tuple["torch.Tensor", "torch.Tensor"]]
+) -> None:
     """Write a PEFT LoRA folder in float32."""
     from safetensors.torch import save_file
 
@@ -95,9 +99,9 @@ def save(folder: Path, config: dict[str, Any], factors: dict[str, tuple["torch.T
     write_json(folder / CONFIG, config)
 
 
-def merge(adapters: list[Adapter], weights: list[float], method: str, rank: int = 64) -> tuple[
-    dict[str, Any], dict[str, tuple["torch.Tensor", "torch.Tensor"]], dict[str, float]
-]:
+def merge(
+    adapters: list[Adapter], weights: list[float], method: str, rank: int = 64
+) -> tuple[dict[str, Any], dict[str, tuple["torch.Tensor", "torch.Tensor"]], dict[str, float]]:
     """One adapter that stands for the weighted sum of several on the same base.
 
     method: "exact" concatenates the factors, so the rank is the sum of the ranks; "svd" is the best
@@ -108,6 +112,8 @@ def merge(adapters: list[Adapter], weights: list[float], method: str, rank: int 
     """
     if method not in METHODS:
         raise UserError(f"merge method {method!r}: expected one of {', '.join(METHODS)}")
+    import torch
+
     _check_same_base(adapters)
     modules = sorted(set().union(*(adapter.factors for adapter in adapters)))
     merged, errors = {}, []
@@ -118,13 +124,15 @@ def merge(adapters: list[Adapter], weights: list[float], method: str, rank: int 
             if module in adapter.factors
         ]
         merged[module] = _merge_module(parts, method, rank, module)
-        exact = sum(scale * (second @ first) for scale, first, second in parts)
+        exact = torch.stack([scale * (second @ first) for scale, first, second in parts]).sum(0)
         difference = merged[module][1] @ merged[module][0] - exact
         errors.append(float(difference.norm() / exact.norm().clamp_min(1e-30)))
     return _merged_config(adapters, merged), merged, {"mean": sum(errors) / len(errors), "max": max(errors)}
 
 
-def errors_of_methods(adapters: list[Adapter], weights: list[float], rank: int) -> dict[str, dict[str, float]]:
+def errors_of_methods(
+    adapters: list[Adapter], weights: list[float], rank: int
+) -> dict[str, dict[str, float]]:
     """Relative error of every merge method that these adapters allow, against the exact sum."""
     ranks = {first.shape[0] for adapter in adapters for first, _ in adapter.factors.values()}
     methods = [method for method in METHODS if method != "linear" or len(ranks) == 1]
@@ -176,7 +184,9 @@ def _truncated(
     return (root[:, None] * vh[:rank]) @ q_in.T, (q_out @ u[:, :rank]) * root
 
 
-def _merged_config(adapters: list[Adapter], merged: dict[str, tuple["torch.Tensor", "torch.Tensor"]]) -> dict[str, Any]:
+def _merged_config(
+    adapters: list[Adapter], merged: dict[str, tuple["torch.Tensor", "torch.Tensor"]]
+) -> dict[str, Any]:
     """PEFT configuration with scale 1: alpha equals the rank, module by module."""
     ranks = {module: int(first.shape[0]) for module, (first, _) in merged.items()}
     common = max(set(ranks.values()), key=list(ranks.values()).count)
@@ -260,7 +270,9 @@ def blend(first: Path, second: Path, weight: float, output: Path) -> None:
                 with safe_open(second / where[name], framework="pt") as other_file:
                     other = other_file.get_tensor(name)
                 if own.shape != other.shape:
-                    raise UserError(f"{second}: {name} has shape {tuple(other.shape)}; expected {tuple(own.shape)}")
+                    raise UserError(
+                        f"{second}: {name} has shape {tuple(other.shape)}; expected {tuple(own.shape)}"
+                    )
                 tensors[name] = torch.lerp(own.float(), other.float(), weight).to(own.dtype)
         save_file(tensors, output / shard, metadata=metadata)
     copy_without_weights(first, output)

@@ -3,12 +3,17 @@
 A tokenizer here is anything with transformers' apply_chat_template and __call__.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+
 from characterflow.engines.base import Message
+from characterflow.errors import UserError
 
 PROBE = "characterflow-system-probe"
+OPENING_TAG = re.compile(r"\s*(<[^<>\s]+>)")
 
 
 def supports_system(tokenizer: Any) -> bool:
@@ -16,7 +21,7 @@ def supports_system(tokenizer: Any) -> bool:
     messages = [{"role": "system", "content": PROBE}, {"role": "user", "content": "x"}]
     try:
         return PROBE in tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception:
+    except (TemplateError, ValueError):
         return False
 
 
@@ -40,14 +45,23 @@ def render(
 ) -> str:
     """The conversation as the model reads it.
 
-    reply: end with the start of an assistant turn. prefill: text put behind that start.
+    reply: end with the start of an assistant turn. prefill: text put behind that start; where the template
+    itself opens the reasoning, the prefill's own opening tag is left out.
     arguments: further variables of the template, such as enable_thinking.
+    Raises UserError where the template is missing or refuses the conversation.
     """
-    if not supports_system(tokenizer):
+    if messages and messages[0]["role"] == "system" and not supports_system(tokenizer):
         messages = fold_system(messages)
-    text = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=reply, **dict(arguments or {})
-    )
+    try:
+        text = tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=reply, **dict(arguments or {})
+        )
+    except (TemplateError, ValueError) as error:
+        raise UserError(f"{tokenizer.name_or_path}: the chat template cannot be applied ({error})") from None
+    tag = OPENING_TAG.match(prefill)
+    if tag and text.rstrip().endswith(tag[1]):
+        prefill = prefill[tag.end() :]
+        prefill = prefill.lstrip() if text[-1].isspace() else prefill
     return text + prefill
 
 
@@ -67,13 +81,14 @@ def encode(
 def cut_history(tokenizer: Any, messages: Sequence[Message], limit: int, **options: Any) -> list[Message]:
     """Drop the oldest exchanges until the rendered conversation fits into `limit` tokens.
 
-    A system message stays, and what is kept after it starts with a user message: cuts fall between
-    messages, never inside a template. The last message stays however long it is.
+    A system message stays, and so does everything from the last user message on, however long it is. What
+    is kept after a cut starts with a user message: cuts fall between messages, never inside a template.
     """
     system = [message for message in messages[:1] if message["role"] == "system"]
     rest = list(messages[len(system) :])
-    while len(rest) > 1 and len(encode(tokenizer, [*system, *rest], **options)) > limit:
-        rest = rest[1:]
-        while len(rest) > 1 and rest[0]["role"] != "user":
-            rest = rest[1:]
-    return [*system, *rest]
+    users = [index for index, message in enumerate(rest) if message["role"] == "user"]
+    starts = [0, *(index for index in users if index > 0)]
+    for start in starts[:-1]:
+        if len(encode(tokenizer, [*system, *rest[start:]], **options)) <= limit:
+            return [*system, *rest[start:]]
+    return [*system, *rest[starts[-1] :]]

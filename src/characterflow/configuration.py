@@ -168,12 +168,19 @@ def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
 def _check_models(configuration: Configuration, where: Any) -> None:
     """Every model that the run names must stand in the models file."""
     run = configuration.run
-    named = [(("models",), name) for name in run["models"]]
+    named: list[tuple[tuple[str, ...], str | None]] = [(("models",), name) for name in run["models"]]
     named += [(("prompts", "expander"), run["prompts"]["expander"])]
-    named += [(("teacher", "model"), run["teacher"]["model"]), (("teacher", "unrecorded"), run["teacher"]["unrecorded"])]
+    named += [
+        (("teacher", "model"), run["teacher"]["model"]),
+        (("teacher", "unrecorded"), run["teacher"]["unrecorded"]),
+    ]
     named += [(("evaluation", "classifier", "model"), run["evaluation"]["classifier"]["model"])]
     for path, name in named:
-        if name is None or (path == ("teacher", "model") and name == RECORDED) or name in configuration.models:
+        if (
+            name is None
+            or (path == ("teacher", "model") and name == RECORDED)
+            or name in configuration.models
+        ):
             continue
         raise UserError(
             f"{where(path)}: {'.'.join(path)}: no model {name!r} in {run['models_file']}"
@@ -199,7 +206,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} occurs twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -213,7 +222,9 @@ def validate(value: Any, schema: Settings, where: Any) -> Any:
 
     where: maps the path of a key to the name of the file that holds it.
     """
-    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: len(error.absolute_path))
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(value), key=lambda error: len(error.absolute_path)
+    )
     if errors:
         error = _deepest(errors[0])
         path, message = _explain(error)
@@ -229,7 +240,9 @@ def _deepest(error: ValidationError) -> ValidationError:
     for inner in error.context:
         alternatives.setdefault(int(inner.schema_path[0]), []).append(inner)
     schemas = error.validator_value
-    resembling = [i for i, schema in enumerate(schemas) if set(schema.get("required", [])[:1]) & error.instance.keys()]
+    resembling = [
+        i for i, schema in enumerate(schemas) if set(schema.get("required", [])[:1]) & error.instance.keys()
+    ]
     if len(resembling) == 1 and resembling[0] in alternatives:
         return _deepest(alternatives[resembling[0]][0])
     return error
@@ -250,7 +263,7 @@ def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
         heads = [schema["required"] for schema in error.validator_value if "required" in schema]
         if heads:
             return path, f"expected {' or '.join(' with '.join(head) for head in heads)}"
-    if error.validator == "propertyNames" or error.parent is not None and error.parent.validator == "propertyNames":
+    if error.parent is not None and error.parent.validator == "propertyNames":
         return path, f"{error.instance!r} is not a name that fits a path"
     return path, f"{_wanted(error)}, found {error.instance!r}{_number_hint(error)}"
 
@@ -267,7 +280,7 @@ def _wanted(error: ValidationError) -> str:
         "multipleOf": f"expected a multiple of {wanted}",
         "minItems": f"expected at least {wanted} entries",
         "uniqueItems": "expected no entry twice",
-        "pattern": f"expected a text that matches {wanted}",
+        "pattern": "expected " + error.schema.get("description", f"a text that matches {wanted}"),
         "minLength": "expected a text with content",
     }
     return texts.get(str(error.validator), error.message)
@@ -276,7 +289,11 @@ def _wanted(error: ValidationError) -> str:
 def _number_hint(error: ValidationError) -> str:
     """YAML reads 5e-4 as a text; a number needs the decimal point."""
     try:
-        is_number = error.validator == "type" and isinstance(error.instance, str) and float(error.instance) is not None
+        is_number = (
+            error.validator == "type"
+            and isinstance(error.instance, str)
+            and float(error.instance) is not None
+        )
     except ValueError:
         return ""
     return " (YAML wants a decimal point: 5.0e-4)" if is_number else ""
@@ -345,12 +362,10 @@ def _name_finder(files: list[Path]) -> Any:
 
 def _has(content: Any, path: tuple[Any, ...]) -> bool:
     for key in path:
-        if isinstance(content, dict) and key in content:
-            content = content[key]
-        elif isinstance(content, list) and isinstance(key, int) and key < len(content):
-            content = content[key]
-        else:
+        keys = range(len(content)) if isinstance(content, list) else content
+        if not isinstance(content, dict | list) or key not in keys:
             return False
+        content = content[key]
     return True
 
 

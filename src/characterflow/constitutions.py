@@ -14,6 +14,7 @@ The YAML is composed into nodes and never constructed into objects, so every tex
 tag can make anything.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from pathlib import Path
 import yaml
 
 from characterflow.errors import UserError
-from characterflow.prompts import near_duplicate, same_words
+from characterflow.prompts import Seen, sorted_words
 
 LARGEST_FILE = 1_000_000
 DEEPEST_NESTING = 8
@@ -44,43 +45,44 @@ KINDS = {
 }
 QUOTE_HINT = "put quotes around a text that YAML reads otherwise"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+BLANKS = re.compile(r"[ \t\r\n]+")
 WORD = re.compile(r"[^\W\d_]{3,}")
 GARBLED = re.compile("\N{REPLACEMENT CHARACTER}|â€|Ã[\x80-\xbf©¨¤¶¼±]")
 
 
-# Endings that turn one word of a family into another.
-ENDINGS = re.findall(
-    r"\w+",
-    "astically istically astic asm ically icism ical ics ic ancy ance ant ency ence ent iveness ively ive "
-    "fulness fully ful lessly less ousness ously ous edly ingly ness ment ation ition "
-    "ied ies ily ying ing ers est er ed es ly al y s e",
+# Endings that turn one word of a family into another; the longest that fits is the leftmost match.
+ENDING = re.compile(
+    r"(?<=\w{3})(?:astically|istically|ically|astic|asm|ical|ics|icism|ic|iveness|ively|ive|fulness|fully|ful"
+    r"|lessly|less|ousness|ously|ous|edly|ingly|ness|ied|ies|ily|ying|ing|ers|est|er|ed|es|ly|al|y|s|e)$"
+    r"|(?<=\w{4})(?:anc[ey]|enc[ey]|ant|ent|ment|[ai]tion)$"
 )
-SHORTEST_STEM = 3
 
 # Words of traits that tell nothing about the character: a question may share them.
 COMMON_WORDS = frozenset(
     WORD.findall("""
-    ago all and any are but can day did for get got had has her him his how its let may new nor
-    not now off old one our out own per put say see she the too two use was way who why yes yet you
-    able about above across after again against ahead almost alone along already also although always
-    among another answer answers anybody anyone anything around asked asking asks away back because been
-    before behind being below best better between beyond both bring brings came come comes could days does
-    doing done down each either else enough even ever every everybody everyone everything feel feels felt
-    find finds first found from full gave gets give gives goes going gone good great half hand hands have
-    having hear heard help helped helps here hers herself himself hold holds however idea ideas inside
-    instead into itself just keep keeps kept kind kinds knew know known knows large last later least leave
-    leaves left less life like likes line lines little live lives long look looks made make makes making
-    many matter matters maybe mean means merely might mind mine more most much must myself near nearly
-    need needs never next nobody none nothing often once only onto open other others otherwise ought ours
-    over part parts people perhaps person place places point points pretty prompt question questions quite
-    rather read really reply replies right said same says seem seems seen several shall should show shows
-    side simply since small some somebody someone something sometimes somewhere soon sort speak start still
-    such sure take taken takes talk tell tells than that their theirs them themselves then there these they
-    thing things think this those though thought three through time times today together told took toward
-    towards tried tries true turn turns twice under unless until upon used user users uses using usually
-    very want wanted wants ways well went were what whatever when whenever where wherever whether which
-    while whoever whole whom whose will with within without word words work works world would write writes
-    year years your yours yourself""")
+    able about above across after again against ago ahead all almost alone along already also although
+    always among and another answer answers any anybody anyone anything are around asked asking asks away
+    back because been before behind being below best better between beyond both bring brings but came can
+    come comes conversation conversations could day days did does doing done down each either else enough
+    even ever every everybody everyone everything experience experiences feel feels felt find finds first
+    for found from full gave get gets give gives goes going gone good got great had half hand hands has
+    have having hear heard help helped helps her here hers herself him himself his hold holds how however
+    idea ideas inside instead into its itself just keep keeps kept kind kinds knew know known knows large
+    last later least leave leaves left less let life like likes line lines little live lives long look
+    looks made make makes making many matter matters may maybe mean means merely might mind mine more
+    most much must myself near nearly need needs never new next nobody none nor not nothing now off often
+    old once one only onto open other others otherwise ought our ours out over own part parts people per
+    perhaps person place places point points pretty prompt put question questions quite rather read
+    really replies reply right said same say says see seem seems seen several shall share shared shares
+    she should show shows side simply since small some somebody someone something sometimes somewhere
+    soon sort speak start still such sure take taken takes talk tell tells than that the their theirs
+    them themselves then there these they thing things think this those though thought three through time
+    times today together told too took toward towards tried tries true turn turns twice two under unless
+    until upon use used user users uses using usually very want wanted wants was way ways well went were
+    what whatever when whenever where wherever whether which while who whoever whole whom whose why will
+    with within without word words work works world would write writes year years yes yet you your yours
+    yourself
+    """)
 )
 
 
@@ -140,14 +142,13 @@ def check(path: Path) -> list[Finding]:
     where there is no file to read, or none of a constitution's size.
     """
     reading = _read(Path(path))
-    for finding in chain(
+    advice = chain(
         _counts(reading),
         _near_duplicates(reading),
         _named_traits(reading, Path(path).stem),
         _garbled(reading),
-    ):
-        reading.findings.append(finding)
-    return _sorted(reading.findings)
+    )
+    return _sorted([*reading.findings, *advice])
 
 
 def numbered_traits(constitution: Constitution) -> str:
@@ -259,7 +260,10 @@ def _check_path(path: Path, reading: _Reading) -> None:
 
 
 def _leaves_its_folder(path: Path) -> bool:
-    return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+    try:
+        return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', error)})") from None
 
 
 def _decode(path: Path) -> str:
@@ -421,10 +425,14 @@ def _sorted(findings: list[Finding]) -> list[Finding]:
 
 def _duplicates(reading: _Reading) -> None:
     for texts, what in ((_traits(reading), "trait"), (_questions(reading), "question")):
-        for index, text in enumerate(texts):
-            first = next((other for other in texts[:index] if same_words(text.text, other.text)), None)
-            if first:
-                reading.error(text.line, f"the same {what} stands on line {first.line}: {_quote(text.text)}")
+        lines: dict[str, int] = {}
+        for text in texts:
+            words = sorted_words(text.text)
+            if words in lines:
+                reading.error(
+                    text.line, f"the same {what} stands on line {lines[words]}: {_quote(text.text)}"
+                )
+            lines.setdefault(words, text.line)
 
 
 # Advice.
@@ -455,7 +463,7 @@ def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
 def _counts(reading: _Reading) -> Iterator[Finding]:
     traits = reading.traits
     if traits and len(traits) < TRAITS_EXPECTED:
-        message = f"{len(traits)} traits; about {TRAITS_EXPECTED} make a persona that holds everywhere"
+        message = f"{len(traits)} trait(s); about {TRAITS_EXPECTED} make a persona that holds everywhere"
         yield Finding("warning", traits[0].trait.line, message)
     for trait in traits:
         count = len(trait.questions)
@@ -466,11 +474,14 @@ def _counts(reading: _Reading) -> Iterator[Finding]:
 
 def _near_duplicates(reading: _Reading) -> Iterator[Finding]:
     for texts, what in ((_traits(reading), "trait"), (_questions(reading), "question")):
-        for index, text in enumerate(texts):
-            for other in texts[:index]:
-                if near_duplicate(text.text, other.text) and not same_words(text.text, other.text):
-                    message = f"this {what} is nearly the one on line {other.line}: {_quote(text.text)}"
-                    yield Finding("warning", text.line, message)
+        seen, lines = Seen(()), dict[str, int]()
+        for text in texts:
+            other = seen.like(text.text)
+            if other is not None and sorted_words(other) != sorted_words(text.text):
+                message = f"this {what} is nearly the one on line {lines[other]}: {_quote(text.text)}"
+                yield Finding("warning", text.line, message)
+            lines.setdefault(text.text, text.line)
+            seen.add(text.text)
 
 
 def _traits(reading: _Reading) -> list[_Text]:
@@ -490,19 +501,23 @@ def _garbled(reading: _Reading) -> Iterator[Finding]:
 
 
 def _named_traits(reading: _Reading, name: str) -> Iterator[Finding]:
+    """Questions that share a word with their trait or with the persona's name, common words aside."""
     names = {stem(part) for part in re.split(r"[-_]", name)}
     for trait in reading.traits:
-        telling = {stem(word): word for word in _words(trait.trait.text) if word not in COMMON_WORDS}
+        telling = {stem(word) for word in _telling_words(trait.trait.text)}
         for question in trait.questions:
-            for word in _words(question.text):
-                if stem(word) in names:
-                    yield Finding("warning", question.line, _names(question, f"the persona ({word!r})"))
-                elif stem(word) in telling:
-                    yield Finding("warning", question.line, _names(question, f"its trait ({word!r})"))
+            words = _telling_words(question.text)
+            for what, stems in (("persona", names), ("trait", telling - names)):
+                shared = ", ".join(dict.fromkeys(word for word in words if stem(word) in stems))
+                if shared:
+                    message = (
+                        f"this question names the {what} that it tests ({shared}): {_quote(question.text)}"
+                    )
+                    yield Finding("warning", question.line, message)
 
 
-def _words(text: str) -> list[str]:
-    return [word.casefold() for word in WORD.findall(text)]
+def _telling_words(text: str) -> list[str]:
+    return [word for word in WORD.findall(text.casefold()) if word not in COMMON_WORDS]
 
 
 def stem(word: str) -> str:
@@ -510,17 +525,151 @@ def stem(word: str) -> str:
 
     A word of three letters meets its plural alone: care and cared are not about a car.
     """
-    if len(word.removesuffix("s")) <= SHORTEST_STEM:
+    if len(word.removesuffix("s")) <= 3:
         return word.removesuffix("s") + "."
-    fitting = [end for end in ENDINGS if word.endswith(end) and len(word) - len(end) >= SHORTEST_STEM]
-    root = word.removesuffix(max(fitting, key=len, default="")).removesuffix("e")
+    root = ENDING.sub("", word, count=1).removesuffix("e")
     return root[:-1] if root[-2:-1] == root[-1:] else root
-
-
-def _names(question: _Text, what: str) -> str:
-    return f"this question names {what} instead of bringing it out: {_quote(question.text)}"
 
 
 def _quote(text: str) -> str:
     line = _one_line(text)
     return repr(line if len(line) <= 60 else line[:57] + "...")
+
+
+# The public format: a .txt with a JSON list of traits, or a .jsonl with a trait a line.
+
+
+class _Dumper(yaml.SafeDumper):
+    """Indents the items of a list below its key."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def to_yaml(constitution: Constitution) -> str:
+    """The text of a constitution's file."""
+    traits = [
+        {
+            "trait": trait.text,
+            "questions": list(trait.questions),
+            **({"clarification": trait.clarification} if trait.clarification else {}),
+            **({"prompts": list(trait.prompts)} if trait.prompts else {}),
+        }
+        for trait in constitution.traits
+    ]
+    flag = {"research_object": True} if constitution.research_object else {}
+    document = {"description": constitution.description, **flag, "traits": traits}
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
+def read_public(path: Path) -> tuple[tuple[Trait, ...], list[str]]:
+    """Traits from a file in the format of the public Open Character Training scripts, and notes.
+
+    The file is a JSON list of {trait, questions, clarification?}, or has one such object a line with
+    additional_questions, which become prompts. Texts are kept as written but for blanks around them;
+    the notes tell of keys that are not read and of empty or repeated questions, which are left out.
+    Raises UserError with file and line.
+    """
+    try:
+        text = _decode(path)
+        entries = list(_listed(text) if text.lstrip().startswith("[") else _lined(text))
+        if not entries:
+            raise _Fault(1, "expected a JSON list of traits, or one trait a line, found none")
+        notes: list[str] = []
+        seen: set[str] = set()
+        traits = tuple(_public_trait(line, entry, seen, notes) for line, entry in entries)
+    except _Fault as fault:
+        raise UserError(f"{path}:{fault.line}: {fault.message}") from None
+    return traits, notes
+
+
+def _lined(text: str) -> Iterator[tuple[int, object]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            value, end = _json_at(line, 0, number)
+            if line[end:].strip():
+                raise _Fault(number, f"expected one JSON object a line, found {_quote(line[end:])} after it")
+            yield number, value
+
+
+def _listed(text: str) -> Iterator[tuple[int, object]]:
+    """The items of a JSON list, each with its line."""
+    place = _after_blanks(text, text.index("[") + 1)
+    while text[place : place + 1] != "]":
+        value, end = _json_at(text, place, 1)
+        yield _line_at(text, place), value
+        place = _after_blanks(text, end)
+        if text[place : place + 1] == ",":
+            place = _after_blanks(text, place + 1)
+        elif text[place : place + 1] != "]":
+            raise _Fault(_line_at(text, place), "not JSON (expected ',' or ']' after a trait)")
+    rest = _after_blanks(text, place + 1)
+    if rest < len(text):
+        raise _Fault(_line_at(text, rest), f"not JSON (expected the end, found {_quote(text[rest:])})")
+
+
+def _after_blanks(text: str, place: int) -> int:
+    blanks = BLANKS.match(text, place)
+    return blanks.end() if blanks else place
+
+
+def _line_at(text: str, place: int) -> int:
+    return text.count("\n", 0, place) + 1
+
+
+def _json_at(text: str, place: int, first_line: int) -> tuple[object, int]:
+    """The JSON value at a place of a text, and where it ends."""
+    try:
+        return json.JSONDecoder().raw_decode(text, place)
+    except RecursionError:
+        raise _Fault(first_line, "nested too deeply for a constitution") from None
+    except json.JSONDecodeError as error:
+        curly = text[error.pos : error.pos + 1] in (
+            "\N{LEFT DOUBLE QUOTATION MARK}",
+            "\N{RIGHT DOUBLE QUOTATION MARK}",
+        )
+        hint = '; the quotes around a text must be straight: "' if curly else ""
+        raise _Fault(first_line + error.lineno - 1, f"not JSON ({error.msg}){hint}") from None
+
+
+PUBLIC_KEYS = ("trait", "questions", "clarification", "additional_questions")
+
+
+def _public_trait(line: int, entry: object, seen: set[str], notes: list[str]) -> Trait:
+    if not isinstance(entry, dict):
+        raise _Fault(line, f"expected an object with trait and questions, found {_quote(str(entry))}")
+    text = _one_line(_public_text(line, entry, "trait") or "")
+    questions = _public_texts(line, entry, "questions", seen, notes)
+    for key, value in (("trait", text), ("questions", questions)):
+        if not value:
+            raise _Fault(line, f"expected {key}, found {'none' if key in entry else 'no such key'}")
+    for key in entry.keys() - set(PUBLIC_KEYS):
+        notes.append(f"line {line}: the key {key!r} is not read")
+    clarification = _one_line(_public_text(line, entry, "clarification") or "")
+    prompts = _public_texts(line, entry, "additional_questions", set(), notes)
+    return Trait(text, questions, clarification or None, prompts)
+
+
+def _public_text(line: int, entry: dict[str, object], key: str) -> str | None:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _Fault(line, f"{key}: expected a text, found {_quote(str(value))}")
+    return value
+
+
+def _public_texts(
+    line: int, entry: dict[str, object], key: str, seen: set[str], notes: list[str]
+) -> tuple[str, ...]:
+    values = entry.get(key)
+    if values is None:
+        return ()
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise _Fault(line, f"{key}: expected a list of texts, found {_quote(str(values))}")
+    kept = []
+    for text in (value.strip() for value in values):
+        if not text or sorted_words(text) in seen:
+            notes.append(f"line {line}: left out of {key}: {_quote(text) if text else 'an empty text'}")
+            continue
+        seen.add(sorted_words(text))
+        kept.append(text)
+    return tuple(kept)

@@ -63,7 +63,7 @@ class PartFile:
         kept = kept or [self._header]
         temporary = self.path.with_name(self.path.name + ".tmp")
         temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, self.path)
+        temporary.replace(self.path)
 
     def append(self, key: str, row: Row) -> None:
         """Put a finished row on disk."""

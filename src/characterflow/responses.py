@@ -105,7 +105,11 @@ def _teacher_sample(
         result: Row = {}
         for attempt in range(attempts):
             request = Request(
-                messages, sampling, seed_of(seed, "teacher", identifier, attempt), prefill=prefill, sample=number
+                messages,
+                sampling,
+                seed_of(seed, "teacher", identifier, attempt),
+                prefill=prefill,
+                sample=number,
             )
             try:
                 result = reply_row(await engine.complete(request))

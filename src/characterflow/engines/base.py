@@ -77,5 +77,5 @@ class Engine(Protocol):
 
 
 def seed_of(*parts: object) -> int:
-    """A seed (31 bits) that depends on the parts alone, so a sample's seed does not depend on its neighbours."""
+    """A seed (31 bits) that depends on the parts alone, so samples do not depend on each other."""
     return int(text_digest(canonical_json([str(part) for part in parts]))[:8], 16) & 0x7FFFFFFF

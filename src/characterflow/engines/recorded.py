@@ -21,7 +21,7 @@ class RecordedEngine:
     """
 
     concurrency = 256
-    cache_tokens = None
+    cache_tokens: int | None = None
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._file = Path(settings["file"])

@@ -57,9 +57,10 @@ class VllmEngine:
 
         settings = self._settings
         context = settings["context"]
+        dtype: Any = str(resolve_dtype(settings.get("dtype", "auto"))).removeprefix("torch.")
         return LLM(
             model=str(settings["model"]),
-            dtype=str(resolve_dtype(settings.get("dtype", "auto"))).removeprefix("torch."),
+            dtype=dtype,
             max_model_len=context,
             max_num_seqs=settings.get("sequences", 64),
             tensor_parallel_size=settings.get("tensor_parallel", 1),

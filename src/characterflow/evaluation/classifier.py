@@ -32,7 +32,12 @@ def split_prompts(prompt_ids: list[str], test_share: float, seed: int) -> dict[s
 
 
 def fine_tune(
-    folder: Path, texts: list[str], labels: list[str], classes: list[str], settings: dict[str, Any], work: Path
+    folder: Path,
+    texts: list[str],
+    labels: list[str],
+    classes: list[str],
+    settings: dict[str, Any],
+    work: Path,
 ) -> Any:
     """Fine-tune an encoder on texts and their labels; returns a predictor for `probabilities`.
 

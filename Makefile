@@ -1,0 +1,51 @@
+# Everything a person runs. Each target makes the environment it needs; nothing is installed outside.
+PYTHON ?= python3
+CORES ?= 2
+# On Linux the CPU build of PyTorch has an index of its own: `make demo TORCH_INDEX=URL` where your pip
+# is not set up for it. Without it the default build is installed, which works but is larger.
+TORCH_INDEX ?=
+BIN := .venv/bin
+ENVIRONMENT := .venv/installed-cpu
+export PATH := $(abspath $(BIN)):$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help environment demo test check format lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+$(ENVIRONMENT): envs/cpu.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' envs/cpu.txt)
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --use-pep517 --no-deps -r envs/cpu.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+environment: $(ENVIRONMENT) ## the Python environment in .venv
+
+demo: $(ENVIRONMENT) ## a real small model becomes two personas, with a report
+	snakemake --cores $(CORES) --printshellcmds all
+	@echo "The report: results/report/index.html"
+
+test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones
+	pytest
+
+check: $(ENVIRONMENT) ## linters, formats and types
+	ruff check .
+	ruff format --check .
+	snakefmt --check --quiet Snakefile rules
+	mypy
+
+format: $(ENVIRONMENT) ## put the code into its format
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile rules
+
+lock: ## resolve envs/*.in into envs/*.txt (needs uv)
+	envs/lock cpu
+	envs/lock cuda
+
+clean: ## remove the results
+	rm -rf results

@@ -1,0 +1,22 @@
+"""Rule report: one self-contained page about the run.
+
+In: everything below the results folder that --settings names. Out: index.html.
+--settings: {"run": the configuration, "teachers": persona -> teacher, "models": entries}.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    from characterflow.files import write_text
+    from characterflow.report import page
+
+    write_text(arguments.output, page(arguments.settings))
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

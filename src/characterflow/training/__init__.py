@@ -1,0 +1,1 @@
+"""Training of adapters: distillation by preferences (DPO) and introspection by examples (SFT)."""
