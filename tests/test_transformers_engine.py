@@ -245,15 +245,14 @@ def test_the_nucleus_and_the_draw() -> None:
     assert nucleus_floor(probabilities, 0.5).item() == 0.5
     assert nucleus_floor(probabilities, 0.6).item() == 0.25
     assert nucleus_floor(probabilities, 0.0).item() == 0.5
-    scores = probabilities.log().float()
-    for uniform, top_p, token in [
-        (0.05, 1.0, 0),
-        (0.0, 0.6, 1),
-        (0.66, 0.6, 1),
-        (0.67, 0.6, 3),
-        (0.999, 1.0, 3),
+    scores = probabilities.log()
+    for noise, top_p, token in [
+        ((0.5, 0.5, 0.5, 0.5), 1.0, 1),
+        ((0.9, 0.5, 0.5, 0.5), 1.0, 0),
+        ((0.9, 0.5, 0.5, 0.5), 0.8, 1),
+        ((0.0, 0.5, 0.0, 0.9), 0.7, 3),
     ]:
-        assert draw(scores, top_p, torch.tensor([uniform])).item() == token
+        assert draw(scores, top_p, torch.tensor([noise])).item() == token
     flat = torch.full((2, 4 * FEW), 1 / (4 * FEW), dtype=torch.float64)
     flat[0, 0] = 0.9999
     assert nucleus_floor(flat, 0.99).tolist() == [[0.9999], [1 / (4 * FEW)]]
@@ -262,7 +261,7 @@ def test_the_nucleus_and_the_draw() -> None:
 def test_draws_follow_the_probabilities() -> None:
     torch.manual_seed(0)
     scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).expand(20_000, 4)
-    tokens = draw(scores, 1.0, torch.rand(20_000))
+    tokens = draw(scores, 1.0, torch.rand(20_000, 4))
     shares = torch.bincount(tokens, minlength=4) / 20_000
     assert torch.allclose(shares, scores[0].softmax(-1), atol=0.015)
 
@@ -273,7 +272,7 @@ def test_the_padding_is_not_penalised() -> None:
             self.request = Request((), Sampling(temperature=0.0, repetition_penalty=2.0))
             self.prompt, self.limit, self.paths = prompt, 4, ()
 
-    sampler = RowSampler([Stub([1]), Stub([1, 2, 3])], 3, [0])  # type: ignore[list-item]
+    sampler = RowSampler([Stub([1]), Stub([1, 2, 3])], 3, [0], "cpu")  # type: ignore[list-item]
     scores = torch.tensor([[3.0, 5.0, -1.0, 1.0], [3.0, 4.0, -1.0, 1.0]])
     assert sampler(torch.tensor([[0, 0, 1], [1, 2, 3]]), scores).argmax(-1).tolist() == [0, 0]
     assert sampler._penalise(torch.tensor([[0, 0, 1, 3], [1, 2, 3, 0]]), scores).tolist() == [

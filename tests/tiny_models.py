@@ -93,7 +93,9 @@ def tiny_tokenizer(template: str = CHATML) -> Any:
     )
 
 
-def tiny_model(folder: Path, template: str = CHATML, *, seed: int = 0, context: int = 2048) -> Path:
+def tiny_model(
+    folder: Path, template: str = CHATML, *, seed: int = 0, context: int = 2048, heads: int = 4
+) -> Path:
     """Save a random Llama with its tokenizer; its logits are spread enough for sampling to be lively."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -107,8 +109,8 @@ def tiny_model(folder: Path, template: str = CHATML, *, seed: int = 0, context: 
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
+            num_attention_heads=heads,
+            num_key_value_heads=max(1, heads // 2),
             max_position_embeddings=context,
             initializer_range=0.3,
             bos_token_id=tokenizer.bos_token_id,

@@ -4,6 +4,7 @@ What a rule needs of it is derived here as plain dictionaries, which reach scrip
 """
 
 import difflib
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +214,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@functools.cache
 def _schema(name: str) -> Settings:
     return read_yaml(SCHEMAS / f"{name}.schema.yaml")
 
@@ -270,9 +272,11 @@ def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
 
 def _wanted(error: ValidationError) -> str:
     wanted = error.validator_value
+    described = error.schema.get("description", f"a text that matches {wanted}")
     texts = {
-        "type": f"expected {' or '.join(wanted) if isinstance(wanted, list) else wanted}",
-        "enum": f"expected one of {', '.join(map(str, wanted)) if isinstance(wanted, list) else wanted}",
+        "type": f"expected {_joined(wanted, ' or ')}",
+        "enum": f"expected one of {_joined(wanted, ', ')}",
+        "oneOf": f"expected {described}",
         "minimum": f"expected at least {wanted}",
         "maximum": f"expected at most {wanted}",
         "exclusiveMinimum": f"expected more than {wanted}",
@@ -280,10 +284,14 @@ def _wanted(error: ValidationError) -> str:
         "multipleOf": f"expected a multiple of {wanted}",
         "minItems": f"expected at least {wanted} entries",
         "uniqueItems": "expected no entry twice",
-        "pattern": "expected " + error.schema.get("description", f"a text that matches {wanted}"),
+        "pattern": f"expected {described}",
         "minLength": "expected a text with content",
     }
     return texts.get(str(error.validator), error.message)
+
+
+def _joined(values: Any, separator: str) -> str:
+    return separator.join(map(str, values)) if isinstance(values, list) else str(values)
 
 
 def _number_hint(error: ValidationError) -> str:
