@@ -69,3 +69,8 @@ def model_manifest(model):
 def student_manifest(wildcards):
     """The manifest of the student that the wildcard names."""
     return model_manifest(wildcards.model)
+
+
+def gpus(wildcards):
+    """GPUs of a job that runs the student."""
+    return RUN.gpus(wildcards.model)

@@ -12,6 +12,8 @@ rule distill:
     benchmark:
         f"{BENCHMARKS}/distill/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
         code=code("distill.py"),

@@ -22,6 +22,8 @@ rule base_responses:
     benchmark:
         f"{BENCHMARKS}/base_responses/{{model}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(response_settings),
         code=code("evaluation_responses.py"),
@@ -44,6 +46,8 @@ rule persona_responses:
     benchmark:
         f"{BENCHMARKS}/persona_responses/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(response_settings),
         code=code("evaluation_responses.py"),
@@ -66,6 +70,8 @@ rule classifier:
     benchmark:
         f"{BENCHMARKS}/classifier/{{model}}.tsv"
     threads: workflow.cores or THREADS
+    resources:
+        gpu=RUN.gpus(RUN.run["evaluation"]["classifier"]["model"]),
     params:
         settings=settings(lambda wildcards: RUN.section("evaluation", "classifier")),
         code=code("classifier.py"),

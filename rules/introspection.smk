@@ -14,6 +14,8 @@ rule introspect:
     benchmark:
         f"{BENCHMARKS}/introspect/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
         code=code("introspect.py"),
@@ -58,6 +60,8 @@ rule introspection_train:
     benchmark:
         f"{BENCHMARKS}/introspection_train/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
         code=code("introspection_train.py"),

@@ -14,6 +14,9 @@ rule expand_prompts:
         f"{LOGS}/expand_prompts/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/expand_prompts/{{persona}}.tsv"
+    threads: THREADS
+    resources:
+        gpu=RUN.gpus(RUN.run["prompts"]["expander"]),
     params:
         settings=settings(lambda wildcards: RUN.expansion()),
         code=code("expand_prompts.py"),

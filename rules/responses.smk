@@ -23,6 +23,8 @@ rule teacher:
     benchmark:
         f"{BENCHMARKS}/teacher/{{persona}}.tsv"
     threads: THREADS
+    resources:
+        gpu=lambda wildcards: RUN.teacher_gpus(wildcards.persona),
     params:
         settings=settings(lambda wildcards: RUN.teacher(wildcards.persona)),
         code=code("teacher.py"),
@@ -46,6 +48,8 @@ rule student_general:
     benchmark:
         f"{BENCHMARKS}/student_general/{{model}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(student_settings),
         code=code("student.py"),
@@ -65,6 +69,8 @@ rule student:
     benchmark:
         f"{BENCHMARKS}/student/{{model}}/{{persona}}.tsv"
     threads: THREADS
+    resources:
+        gpu=gpus,
     params:
         settings=settings(student_settings),
         code=code("student.py"),

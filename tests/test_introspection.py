@@ -1,6 +1,7 @@
 """Reflections and conversations of a model with itself."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_view_alternates_and_ends_with_the_other_speaker() -> None:
     for length in range(1, 9):
         roles = [message["role"] for message in speaker_view([f"u{i}" for i in range(length)])]
         assert roles[0] == roles[-1] == "user"
-        assert all(a != b for a, b in zip(roles, roles[1:], strict=False))
+        assert all(a != b for a, b in itertools.pairwise(roles))
 
 
 def test_histories_are_cut_at_message_boundaries() -> None:

@@ -541,6 +541,20 @@ def test_target_modules_that_the_model_lacks_are_named(model: Path, tmp_path: Pa
         distilled(model, tmp_path, target_modules=["query"])
 
 
+def test_a_folder_without_an_adapter_is_named(model: Path, tmp_path: Path) -> None:
+    from characterflow.training.sft import introspect
+
+    made = task(model, tmp_path, conversations(), adapter=tmp_path / "missing")
+    with pytest.raises(UserError, match="missing: not an adapter folder"):
+        introspect(made, SftSettings.from_dict(SMALL))
+
+
+def test_wandb_offline_gets_the_log(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    distilled(model, tmp_path, wandb="offline")
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
 def test_introspection_trains_on_the_distilled_model(model: Path, tmp_path: Path) -> None:
     from characterflow.training.policy import fold_into, load_model
     from characterflow.training.sft import introspect
@@ -552,12 +566,11 @@ def test_introspection_trains_on_the_distilled_model(model: Path, tmp_path: Path
     assert rows[-1]["loss"] < rows[0]["loss"]
     folded = fold_into(load_model(model, torch.float32), first.output)
     loss = introspection_loss(folded, made)
-    settings = SftSettings.from_dict(SMALL)
     whole = task(model, tmp_path / "one", conversations(), adapter=first.output)
     introspect(whole, SftSettings.from_dict(SMALL | {"batch_size": 8}))
     assert log_rows(whole)[0]["loss"] == pytest.approx(loss, rel=1e-5)
     record = json.loads((made.output / "training.json").read_text())
-    assert record["folded_adapter"] and settings.train_turns == "all"
+    assert record["folded_adapter"]
 
 
 def introspection_loss(model: Any, made: Any) -> float:

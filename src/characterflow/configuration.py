@@ -53,7 +53,8 @@ class Configuration:
         entry = self.models[model]
         if self.is_endpoint(model):
             source = entry["source"]
-            return {"kind": "endpoint", "model": source["endpoint"], **_without(source, "endpoint")}
+            own = {"model": source["endpoint"], "template_arguments": entry["template_arguments"]}
+            return {"kind": "endpoint", **own, **_without(source, "endpoint")}
         return {
             "kind": entry["engine"],
             "model": self.folder(model),
@@ -146,9 +147,14 @@ class Configuration:
             "models": {model: self.models[model] for model in self.run["models"]},
         }
 
-    def gpus(self, model: str) -> int:
-        """GPUs of a job that runs a model."""
-        return 0 if self.is_endpoint(model) else self.models[model]["gpus"]
+    def gpus(self, model: str | None) -> int:
+        """GPUs of a job that runs a model; none where there is no model, or it is an endpoint."""
+        return 0 if model is None or self.is_endpoint(model) else self.models[model]["gpus"]
+
+    def teacher_gpus(self, persona: str) -> int:
+        """GPUs of the job that plays a persona."""
+        model = self.teacher_model(persona)
+        return 0 if model == RECORDED else self.gpus(model)
 
 
 def load(run: Settings, files: Iterable[str] = ()) -> Configuration:

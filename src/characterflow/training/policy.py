@@ -33,10 +33,14 @@ class Policy(Actor):
 
     def __init__(self, model: PeftModel) -> None:
         super().__init__(model)
-        self.kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"])
-        self.window = getattr(model.config.get_text_config(), "sliding_window", None)
+        config = model.config.get_text_config()
+        self.kinds = set(getattr(config, "layer_types", None) or [])
+        self.window = getattr(config, "sliding_window", None)
         if not self.kinds <= _ATTENTION_KINDS:
-            raise UserError(f"{model.config.model_type}: layers of kind {min(self.kinds - _ATTENTION_KINDS)}")
+            unknown = min(self.kinds - _ATTENTION_KINDS)
+            raise UserError(
+                f"{config.model_type}: has layers of kind {unknown}, which cannot be trained here"
+            )
 
     def forward(self, batch: Batch) -> Tensor:
         """Log-probability of each target token, [B, R] float32.
@@ -64,10 +68,10 @@ class Policy(Actor):
             return None
         dtype = next(self.model.parameters()).dtype
         full = attention_mask(batch.segments, batch.positions, dtype)
-        if "sliding_attention" not in self.kinds:
-            return full
         sliding = attention_mask(batch.segments, batch.positions, dtype, self.window)
-        return {"full_attention": full, "sliding_attention": sliding}
+        if "sliding_attention" in self.kinds:
+            return {"full_attention": full, "sliding_attention": sliding}
+        return full if self.kinds else sliding
 
 
 def adapter_of(policy: Policy) -> PeftModel:
@@ -104,7 +108,7 @@ def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False
 
 def fold_into(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """The model with an adapter folder's update added to its weights, in memory."""
-    _require(adapter / "adapter_config.json", "an adapter folder")
+    require_adapter(adapter)
     return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
@@ -126,6 +130,11 @@ def add_adapter(model: PreTrainedModel, settings: Settings) -> PeftModel:
         return get_peft_model(model, config)
     except ValueError as error:
         raise UserError(f"settings: target_modules {settings.target_modules}: {error}") from None
+
+
+def require_adapter(folder: Path) -> None:
+    """UserError where a folder holds no adapter."""
+    _require(folder / "adapter_config.json", "an adapter folder")
 
 
 def _require(file: Path, kind: str) -> None:

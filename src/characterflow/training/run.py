@@ -40,7 +40,15 @@ from characterflow.training.distributed import Strategy
 from characterflow.training.examples import Batch, Row, collate
 from characterflow.training.log import FILE, TrainingLog, finite
 from characterflow.training.order import deal, held_out, micro_batches, updates
-from characterflow.training.policy import Policy, adapter_of, add_adapter, dtype_of, fold_into, load_model
+from characterflow.training.policy import (
+    Policy,
+    adapter_of,
+    add_adapter,
+    dtype_of,
+    fold_into,
+    load_model,
+    require_adapter,
+)
 from characterflow.training.settings import Settings
 from characterflow.training.task import Task
 
@@ -80,16 +88,19 @@ def train(task: Task, settings: Settings, objective: Objective, examples: Exampl
     """
     strategy = Strategy(settings, dtype_of(settings.dtype))
     strategy.setup_distributed()
+    digests = _digests(task)
     out = held_out(examples.keys, settings.evaluation_share, settings.seed)
     kept = [row for number, row in enumerate(examples.rows) if number not in out]
     if not kept:
         raise UserError(f"{task.data}: no examples to train on ({_counts_text(examples.counts)})")
     progress_of(strategy, f"{len(kept)} examples, {len(out)} held out ({_counts_text(examples.counts)})")
-    loop = Loop(task, settings, objective, kept, [examples.rows[number] for number in sorted(out)], strategy)
+    evaluation = [examples.rows[number] for number in sorted(out)]
+    inputs = _inputs_digest(settings, digests)
+    loop = Loop(task, settings, objective, kept, evaluation, strategy, inputs)
     loop.run()
     if strategy.is_rank_0():
         counts = examples.counts | {"trained": len(kept), "held_out": len(out), "updates": loop.steps}
-        _write_output(task, settings, loop, counts)
+        _write_output(task, settings, loop, digests, counts)
     dist.barrier()
 
 
@@ -104,11 +115,11 @@ class Loop:
         rows: Sequence[Row],
         evaluation: Sequence[Row],
         strategy: Strategy,
+        inputs: str,
     ) -> None:
         self.task, self.settings, self.objective, self.strategy = task, settings, objective, strategy
-        self.rows, self.evaluation = rows, evaluation
+        self.rows, self.evaluation, self.inputs = rows, evaluation, inputs
         self.steps = settings.epochs * len(self._epoch(0))
-        self.inputs = _inputs_digest(task, settings)
         self.policy = Policy(_adapted_model(task, settings))
         strategy.start(self.policy, settings, self.steps)
         self.engine = self.policy.model
@@ -239,21 +250,27 @@ def _adapted_model(task: Task, settings: Settings) -> PeftModel:
     return add_adapter(model, settings)
 
 
-def _inputs_digest(task: Task, settings: Settings) -> str:
-    """Digest of all that the trained adapter depends on."""
-    relevant = {key: value for key, value in asdict(settings).items() if key not in INCIDENTAL}
-    adapter = manifest_digest(task.adapter) if task.adapter else None
-    return text_digest(
-        canonical_json([relevant, file_digest(task.data), _model_digest(task.model), adapter, _packages()])
-    )
+def _digests(task: Task) -> dict[str, str]:
+    """Digests of what is read: the data, the base model, and the adapter to fold in, if any."""
+    digests = {"data": file_digest(task.data), "base": _folder_digest(task.model)}
+    if task.adapter:
+        require_adapter(task.adapter)
+        digests["adapter"] = _folder_digest(task.adapter)
+    return digests
 
 
-def _model_digest(folder: Path) -> str:
-    """From the folder's manifest or, where there is none, from its files' names and sizes."""
+def _folder_digest(folder: Path) -> str:
+    """From the folder's manifest or, where there is none, from its files."""
     if (folder / MANIFEST).is_file():
         return manifest_digest(folder)
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    return text_digest(canonical_json([sizes, file_digest(folder / "config.json")]))
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return text_digest(canonical_json({path.name: file_digest(path) for path in files}))
+
+
+def _inputs_digest(settings: Settings, digests: dict[str, str]) -> str:
+    """Digest of all that the trained adapter depends on."""
+    relevant = {key: value for key, value in asdict(settings).items() if key not in INCIDENTAL}
+    return text_digest(canonical_json([relevant, digests, _packages()]))
 
 
 def _packages() -> dict[str, str]:
@@ -271,12 +288,14 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _write_output(task: Task, settings: Settings, loop: Loop, counts: dict[str, int]) -> None:
+def _write_output(
+    task: Task, settings: Settings, loop: Loop, digests: dict[str, str], counts: dict[str, int]
+) -> None:
     """The adapter, its log and its record, in place of whatever stood there; then the work folder goes."""
     record = {
-        "base": {"id": task.base, "revision": task.revision, "digest": _model_digest(task.model)},
-        "folded_adapter": manifest_digest(task.adapter) if task.adapter else None,
-        "data": {"file": task.data.name, "sha256": file_digest(task.data)},
+        "base": {"id": task.base, "revision": task.revision, "digest": digests["base"]},
+        "folded_adapter": digests.get("adapter"),
+        "data": {"file": task.data.name, "sha256": digests["data"]},
         "settings": asdict(settings),
         "packages": _packages(),
         "counts": counts,
