@@ -19,6 +19,7 @@ include: "rules/common.smk"
 
 wildcard_constraints:
     model="|".join(re.escape(name) for name in RUN.models),
+    author="|".join(re.escape(name) for name in RUN.models),
     persona=r"(?!(?:general|evaluation)(?:[./]|$))[a-z][a-z0-9_-]*",
 
 

@@ -27,6 +27,31 @@ rule introspect:
         " --settings {params.settings:q} --log {log} --label 'introspect {wildcards.model}/{wildcards.persona}'"
 
 
+rule introspect_by:
+    # An ablation: another model, or the teacher, writes in the student's place. On request only.
+    input:
+        model=lambda wildcards: model_manifest(wildcards.author),
+        constitution=constitution,
+    output:
+        reflections=f"{RESULTS}/{{model}}/{{persona}}/ablations/by-{{author}}/reflections.jsonl",
+        conversations=f"{RESULTS}/{{model}}/{{persona}}/ablations/by-{{author}}/conversations.jsonl",
+    log:
+        f"{LOGS}/introspect_by/{{model}}/{{persona}}/{{author}}.log",
+    benchmark:
+        f"{BENCHMARKS}/introspect_by/{{model}}/{{persona}}/{{author}}.tsv"
+    threads: THREADS
+    resources:
+        gpu=lambda wildcards: RUN.gpus(wildcards.author),
+    params:
+        settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model, wildcards.author)),
+        code=code("introspect.py"),
+    shell:
+        "python scripts/introspect.py --model {RESULTS}/models/{wildcards.author}"
+        " --constitution {input.constitution} --reflections {output.reflections}"
+        " --conversations {output.conversations} --settings {params.settings:q} --log {log}"
+        " --label 'introspect_by {wildcards.author} {wildcards.model}/{wildcards.persona}'"
+
+
 rule introspection_dataset:
     input:
         reflections=f"{RESULTS}/{{model}}/{{persona}}/reflections.jsonl",

@@ -1,6 +1,7 @@
-"""Rule introspect: the distilled student's reflections and its conversations with itself.
+"""Rules introspect and introspect_by: reflections, and conversations of a model with itself.
 
-In: the student's folder, the distillation adapter, the constitution. Out: reflections (id, prompt,
+In: the author's folder (the student's, or another model's for an ablation), the student's distillation
+adapter (none for another author), the constitution. Out: reflections (id, prompt,
 response, ...) and conversations (id, guidance, utterances, ...), from one engine load.
 --settings: {"engine", "name", "reflections", "free", "leading", "turns", "reflection_sampling",
 "conversation_sampling", "seed"}.
@@ -26,13 +27,15 @@ async def introspect(arguments) -> None:
 
     settings = arguments.settings
     system = trait_prompt(load(arguments.constitution), settings["name"])
-    engine_settings = {**settings["engine"], "adapters": {ADAPTER: str(arguments.adapter)}}
+    adapter = ADAPTER if arguments.adapter else None
+    adapters = {ADAPTER: str(arguments.adapter)} if arguments.adapter else {}
+    engine_settings = {**settings["engine"], "adapters": adapters}
     reflections = reflection_samples(
         system,
         settings["reflections"],
         Sampling(**settings["reflection_sampling"]),
         settings["seed"],
-        ADAPTER,
+        adapter,
     )
     conversations = conversation_samples(
         system,
@@ -43,7 +46,7 @@ async def introspect(arguments) -> None:
         settings["seed"],
         AutoTokenizer.from_pretrained(arguments.model),
         settings["engine"]["context"],
-        ADAPTER,
+        adapter,
     )
     made_by = identity(engine_settings)
     async with open_engine(engine_settings) as engine:
@@ -64,7 +67,7 @@ async def introspect(arguments) -> None:
 if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--model", type=Path, required=True)
-    arguments.add_argument("--adapter", type=Path, required=True)
+    arguments.add_argument("--adapter", type=Path)
     arguments.add_argument("--constitution", type=Path, required=True)
     arguments.add_argument("--reflections", type=Path, required=True)
     arguments.add_argument("--conversations", type=Path, required=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from characterflow.command_line import app, check_at_each_save, main
+from characterflow.command_line import app, main
+from characterflow.commands.constitution import check_at_each_save
 from characterflow.constitutions import load
 from characterflow.errors import UserError
 

@@ -20,6 +20,7 @@ from characterflow.files import read_text
 Settings = dict[str, Any]
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 RECORDED = "recorded"
+PLANNING = ("parameters", "throughput")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Configuration:
     def name(self, model: str) -> str:
         """What a model calls itself."""
         return self.models[model].get("name", model)
+
+    def entry(self, model: str) -> Settings:
+        """A model's entry without what only a plan of the run's cost uses: guesses make nothing stale."""
+        return {key: value for key, value in self.models[model].items() if key not in PLANNING}
 
     def folder(self, model: str) -> str:
         """The folder of a fetched model."""
@@ -63,6 +68,7 @@ class Configuration:
             "sequences": entry["sequences"],
             "tensor_parallel": max(1, entry["gpus"]),
             "gpu_memory": entry["gpu_memory"],
+            "cpu_cache": entry["cpu_cache"],
             "template_arguments": entry["template_arguments"],
             "trust_remote_code": entry["trust_remote_code"],
         }
@@ -130,10 +136,10 @@ class Configuration:
             "template_arguments": self.models[model]["template_arguments"],
         }
 
-    def introspection_data(self, model: str) -> Settings:
-        """Settings of the rule `introspect`."""
+    def introspection_data(self, model: str, author: str | None = None) -> Settings:
+        """Settings of the rule `introspect`, and of `introspect_by` where another model is the author."""
         section = _without(self.section("introspection_data"), "cut_unfinished")
-        return {**section, "engine": self.engine(model), "name": self.name(model)}
+        return {**section, "engine": self.engine(author or model), "name": self.name(model)}
 
     def introspection_dataset(self, model: str) -> Settings:
         """Settings of the rule `introspection_dataset`."""
@@ -144,7 +150,7 @@ class Configuration:
         return {
             "run": self.run,
             "teachers": {persona: self.teacher_model(persona) for persona in self.run["personas"]},
-            "models": {model: self.models[model] for model in self.run["models"]},
+            "models": {model: self.entry(model) for model in self.run["models"]},
         }
 
     def gpus(self, model: str | None) -> int:
@@ -155,6 +161,30 @@ class Configuration:
         """GPUs of the job that plays a persona."""
         model = self.teacher_model(persona)
         return 0 if model == RECORDED else self.gpus(model)
+
+
+def load_files(files: Iterable[Path]) -> Configuration:
+    """The configuration of one or several files, later ones over earlier ones, as Snakemake reads them.
+
+    Raises UserError for the first fault.
+    """
+    paths = list(files)
+    run: Settings = {}
+    for path in paths:
+        content = read_yaml(path)
+        if not isinstance(content, dict):
+            raise UserError(f"{path}: expected keys and values, found {type(content).__name__}")
+        run = _merged(run, content)
+    return load(run, map(str, paths))
+
+
+def _merged(first: Settings, second: Settings) -> Settings:
+    """A mapping with another's values put over it, nested ones too."""
+    result = dict(first)
+    for key, value in second.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
 
 
 def load(run: Settings, files: Iterable[str] = ()) -> Configuration:

@@ -27,7 +27,12 @@ DEFAULTS: dict[str, Any] = {
     "template_arguments": {},
     "trust_remote_code": False,
 }
-OF_VLLM = ("sequences", "tensor_parallel", "gpu_memory")  # settings of vLLM that play no part here
+OF_VLLM = (
+    "sequences",
+    "tensor_parallel",
+    "gpu_memory",
+    "cpu_cache",
+)  # settings of vLLM that play no part here
 GATHERING = 0.01  # seconds in which requests may still join the next batch
 BATCHES_IN_FLIGHT = 4  # so many batches' worth of requests are sorted by length
 FEW = 1024  # candidates among which a nucleus is looked for before the whole vocabulary is sorted

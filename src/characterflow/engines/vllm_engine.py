@@ -20,7 +20,6 @@ from characterflow.engines.base import Completion, Request
 from characterflow.errors import UserError
 
 Waiting = tuple[Request, "asyncio.Future[Completion]"]
-KV_CACHE_GIB_ON_CPU = 2
 
 
 class VllmEngine:
@@ -28,6 +27,7 @@ class VllmEngine:
 
     Settings: {"kind": "vllm", "model": folder, "adapters": {name: folder}, "context": tokens,
     "dtype": "auto", "sequences": in flight at most, "tensor_parallel": GPUs, "gpu_memory": share,
+    "cpu_cache": GiB of KV cache on a CPU, "prefix_caching": true,
     "template_arguments": {}, "trust_remote_code": false}.
     """
 
@@ -51,7 +51,7 @@ class VllmEngine:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         if not self._on_gpu:
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(KV_CACHE_GIB_ON_CPU))
+            os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(self._settings.get("cpu_cache", 1))
             os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         from vllm import LLM
 

@@ -1,0 +1,567 @@
+"""What a run costs, a rule: planned before it, measured after it.
+
+How many jobs, prompts and replies there are follows from the configuration and the constitutions. How long
+texts are is assumed: the means below, cut at max_tokens. Hours follow from the throughputs of the models
+file. Measured figures are those of Snakemake's benchmark files and of the artifacts.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from characterflow.configuration import RECORDED, Configuration, Settings
+from characterflow.constitutions import Constitution
+from characterflow.errors import UserError
+from characterflow.files import read_jsonl, read_text
+from characterflow.introspection import REFLECTION_PROMPTS
+from characterflow.prompts import Expansion, expansion, needs_model
+from characterflow.responses import trait_prompt
+from characterflow.training.log import FILE as TRAINING_LOG
+
+# Mean lengths, in tokens.
+PROMPT = 40
+REPLY = 300
+REASONING = 700
+REFLECTION = 800
+UTTERANCE = 200
+INVENTED_PROMPT = 35
+CHARACTERS_A_TOKEN = 4
+BYTES_A_TOKEN = 5
+
+EXPANSION_ROUNDS = 2
+HUB_PROMPTS = 1330  # LIMA's, where a data set on the Hub has no count
+
+# Where the models file is silent: tokens a second, and billions of parameters.
+GENERATED, TRAINED = "generated_tokens_per_second", "trained_tokens_per_second"
+ON_GPU = {GENERATED: 3000, TRAINED: 3000}
+ON_CPU = {GENERATED: 100, TRAINED: 80}
+PARAMETERS = 8.0
+
+# Seconds until a model is ready.
+START_ON_GPU, START_ON_CPU = 120, 30
+
+# A LoRA on all linear layers has about 28 x rank x sqrt(parameters of its model) parameters: within a tenth
+# for SmolLM2 135M, Gemma 3 4B, Qwen 2.5 7B and Llama 3.1 8B.
+LORA_FACTOR = 28
+BYTES_A_FLOAT = 4
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a model: requests, tokens of their prompts, new tokens expected and at most."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    most_new_tokens: int = 0
+
+    def __add__(self, other: "Asked") -> "Asked":
+        pairs = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
+        return Asked(*(first + second for first, second in pairs))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow.
+
+    place: its benchmark below benchmarks/<rule>, "" where the rule has a single job. model: the one that it
+    runs, None where it runs none. outputs: files and folders below the results. loads: of the model into an
+    engine. disk: bytes it leaves.
+    """
+
+    rule: str
+    place: str = ""
+    model: str | None = None
+    outputs: tuple[str, ...] = ()
+    asked: Asked = Asked()
+    trained_tokens: int = 0
+    loads: int = 0
+    disk: float = 0.0
+
+    @property
+    def benchmark(self) -> str:
+        """Its benchmark file below the results."""
+        return f"benchmarks/{self.rule}/{self.place}.tsv" if self.place else f"benchmarks/{self.rule}.tsv"
+
+
+@dataclass(frozen=True)
+class RuleCost:
+    """What the jobs of a rule cost, planned or measured.
+
+    prompt_tokens count every prompt as sent, however much of it is cached. cpu_hours: of jobs without a GPU,
+    whatever cores they have. gigabytes: of what stays on disk.
+    """
+
+    rule: str
+    jobs: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    most_new_tokens: int = 0
+    trained_tokens: int = 0
+    loads: int = 0
+    gpu_hours: float = 0.0
+    cpu_hours: float = 0.0
+    gigabytes: float = 0.0
+
+
+def planned(configuration: Configuration, jobs: Iterable[Job]) -> list[RuleCost]:
+    """What the jobs will cost, a rule, in their order."""
+    return _by_rule([_planned(configuration, job) for job in jobs])
+
+
+def measured(configuration: Configuration, jobs: Iterable[Job]) -> list[RuleCost]:
+    """What those of the jobs did cost that have run, a rule; a rule of which none has run is left out.
+
+    Requests, prompts and loads are not measured. Raises UserError for a benchmark or an artifact that cannot
+    be read.
+    """
+    results = Path(configuration.run["results"])
+    done = [job for job in jobs if (results / job.benchmark).is_file()]
+    return _by_rule([_measured(configuration, results, job) for job in done])
+
+
+def total(costs: Iterable[RuleCost]) -> RuleCost:
+    """The sum over rules."""
+    return _sum("total", list(costs))
+
+
+def dominant(costs: list[RuleCost]) -> str:
+    """A line that names the rule with most hours, on GPUs where any are used; "" where none takes any."""
+    unit, hours = "GPU hours", {cost.rule: cost.gpu_hours for cost in costs}
+    if not any(hours.values()):
+        unit, hours = "CPU hours", {cost.rule: cost.cpu_hours for cost in costs}
+    whole = sum(hours.values())
+    if not whole:
+        return ""
+    rule = max(hours, key=lambda name: hours[name])
+    return f"{rule} dominates: {hours[rule]:.3g} of {whole:.3g} {unit}, {hours[rule] / whole:.0%}"
+
+
+def models_without_throughput(configuration: Configuration, jobs: Iterable[Job]) -> list[str]:
+    """Models of the jobs that generate or train at a speed which the models file leaves open."""
+    wanted = {
+        (job.model, key)
+        for job in jobs
+        for key, tokens in ((GENERATED, job.asked.new_tokens), (TRAINED, job.trained_tokens))
+        if tokens and job.model is not None and not configuration.is_endpoint(job.model)
+    }
+    models = configuration.models
+    return sorted({model for model, key in wanted if key not in models[model].get("throughput", {})})
+
+
+def _by_rule(costs: list[RuleCost]) -> list[RuleCost]:
+    rules = dict.fromkeys(cost.rule for cost in costs)
+    return [_sum(rule, [cost for cost in costs if cost.rule == rule]) for rule in rules]
+
+
+def _sum(name: str, costs: list[RuleCost]) -> RuleCost:
+    figures = [field.name for field in fields(RuleCost) if field.name != "rule"]
+    sums: dict[str, Any] = {figure: sum(getattr(cost, figure) for cost in costs) for figure in figures}
+    return RuleCost(name, **sums)
+
+
+def _planned(configuration: Configuration, job: Job) -> RuleCost:
+    return RuleCost(
+        job.rule,
+        jobs=1,
+        **vars(job.asked),
+        trained_tokens=job.trained_tokens,
+        loads=job.loads,
+        gigabytes=job.disk / 1e9,
+        **_hours(configuration, job, _seconds(configuration, job)),
+    )
+
+
+def _seconds(configuration: Configuration, job: Job) -> float:
+    """How long a job takes that runs a model; others, and those that wait for an endpoint, count as none."""
+    if job.model is None or configuration.is_endpoint(job.model):
+        return 0.0
+    start, assumed = (START_ON_GPU, ON_GPU) if configuration.gpus(job.model) else (START_ON_CPU, ON_CPU)
+    speed = {**assumed, **configuration.models[job.model].get("throughput", {})}
+    return start + job.asked.new_tokens / speed[GENERATED] + job.trained_tokens / speed[TRAINED]
+
+
+def _hours(configuration: Configuration, job: Job, seconds: float) -> dict[str, float]:
+    """Hours of GPUs, or of a job without one."""
+    gpus = configuration.gpus(job.model) if job.model else 0
+    hours = seconds / 3600
+    return {"gpu_hours": hours * gpus, "cpu_hours": 0.0 if gpus else hours}
+
+
+def _measured(configuration: Configuration, results: Path, job: Job) -> RuleCost:
+    outputs = [results / output for output in job.outputs]
+    return RuleCost(
+        job.rule,
+        jobs=1,
+        new_tokens=sum(map(_generated_tokens, outputs)),
+        trained_tokens=sum(map(_trained_tokens, outputs)),
+        gigabytes=sum(map(_bytes, outputs)) / 1e9,
+        **_hours(configuration, job, _benchmark_seconds(results / job.benchmark)),
+    )
+
+
+def _benchmark_seconds(path: Path) -> float:
+    """Wall-clock seconds of a benchmark file, all repetitions together."""
+    rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
+    try:
+        return sum(float(row["s"]) for row in rows)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: expected a benchmark of Snakemake, with a number in the column s") from None
+
+
+def _generated_tokens(output: Path) -> int:
+    if output.suffix != ".jsonl" or not output.is_file():
+        return 0
+    return sum(row.get("completion_tokens", 0) for row in read_jsonl(output))
+
+
+def _trained_tokens(output: Path) -> int:
+    log = output / TRAINING_LOG
+    return sum(row.get("tokens", 0) for row in read_jsonl(log)) if log.is_file() else 0
+
+
+def _bytes(output: Path) -> int:
+    """Size of a file or of a folder's files; links count as links."""
+    files = [output] if output.is_file() else output.rglob("*")
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+# The jobs of a run, rule by rule.
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A configuration with its constitutions and its numbers of prompts."""
+
+    configuration: Configuration
+    constitutions: Mapping[str, Constitution]
+    general: int
+    evaluation: int
+
+    @property
+    def settings(self) -> Settings:
+        return self.configuration.run
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every model with every persona."""
+        return [
+            (model, persona) for model in self.settings["models"] for persona in self.settings["personas"]
+        ]
+
+    @property
+    def expansion(self) -> Expansion:
+        """How prompts are expanded."""
+        settings = self.configuration.expansion()
+        settings.pop("engine", None)
+        return expansion(settings)
+
+    def prompts(self, persona: str) -> int:
+        """Prompts of a constitution once they are expanded."""
+        wanted = self.settings["prompts"]["per_trait"]
+        traits = self.constitutions[persona].traits
+        return sum(
+            min(wanted, len(trait.questions) + len(trait.prompts)) if trait.prompts else wanted
+            for trait in traits
+        )
+
+    def system_tokens(self, persona: str, name: str) -> int:
+        """Tokens of the system prompt that lists a persona's traits."""
+        return len(trait_prompt(self.constitutions[persona], name)) // CHARACTERS_A_TOKEN
+
+    def replies(self, stage: str) -> int:
+        """Expected tokens of a reply of the teacher or the student."""
+        return min(REPLY, self.settings[stage]["sampling"]["max_tokens"])
+
+    def loads(self, model: str) -> int:
+        """Engine loads of a job that generates with a model."""
+        return 0 if self.configuration.is_endpoint(model) else 1
+
+    def adapter_bytes(self, model: str, ranks: int) -> float:
+        """Size of an adapter of that rank."""
+        parameters = self.configuration.models[model].get("parameters", PARAMETERS) * 1e9
+        return BYTES_A_FLOAT * LORA_FACTOR * ranks * math.sqrt(parameters)
+
+
+def jobs(configuration: Configuration, constitutions: Mapping[str, Constitution]) -> list[Job]:
+    """All jobs of the workflow's target `all`, in its order.
+
+    constitutions: one for each persona of the run. Raises UserError where a data set cannot be read or a
+    persona has no teacher.
+    """
+    prompts = Path(configuration.run["results"]) / "prompts"
+    run = _Run(
+        configuration,
+        constitutions,
+        _dataset_size(configuration.run["prompts"]["general"], "prompts.general", prompts / "general.jsonl"),
+        _dataset_size(
+            configuration.run["evaluation"]["prompts"], "evaluation.prompts", prompts / "evaluation.jsonl"
+        ),
+    )
+    stages = (_models, _prompts, _responses, _distillation, _introspection, _persona, _evaluation, _report)
+    return [job for stage in stages for job in stage(run)]
+
+
+def _dataset_size(entry: Settings, name: str, made: Path) -> int:
+    """Prompts of a data set: its count, or what its file holds, or what an earlier run took of it."""
+    from characterflow.datasets import load_prompts
+
+    if "count" in entry:
+        return entry["count"]
+    if "path" in entry:
+        return len(load_prompts(entry, name))
+    return len(read_jsonl(made)) if made.exists() else HUB_PROMPTS
+
+
+def _asked(requests: int, prompt: int, expected: int, most: int) -> Asked:
+    return Asked(requests, requests * prompt, requests * min(expected, most), requests * most)
+
+
+def _text(asked: Asked) -> float:
+    """Bytes of the file that holds the replies."""
+    return BYTES_A_TOKEN * (asked.new_tokens + PROMPT * asked.requests)
+
+
+def _models(run: _Run) -> list[Job]:
+    configuration, settings = run.configuration, run.settings
+    teachers = [configuration.teacher_model(persona) for persona in settings["personas"]]
+    named = [*settings["models"], settings["prompts"]["expander"], *teachers]
+    named.append(settings["evaluation"]["classifier"]["model"])
+    fetched = [name for name in dict.fromkeys(named) if name and name != RECORDED]
+    return [
+        Job("fetch_model", name, outputs=(f"models/{name}",), disk=_model_bytes(configuration.models[name]))
+        for name in fetched
+        if not configuration.is_endpoint(name)
+    ]
+
+
+def _model_bytes(entry: Settings) -> float:
+    """Size of a fetched model: a local folder is linked, the Hub has 16 bits a weight, packages become 32."""
+    if "folder" in entry["source"]:
+        return 0.0
+    return entry.get("parameters", PARAMETERS) * 1e9 * (2 if "hub" in entry["source"] else 4)
+
+
+def _prompts(run: _Run) -> list[Job]:
+    personas = run.settings["personas"]
+    return [
+        *(_expand_prompts(run, persona) for persona in personas),
+        Job("general_prompts", outputs=("prompts/general.jsonl",), disk=BYTES_A_TOKEN * PROMPT * run.general),
+        Job(
+            "evaluation_prompts",
+            outputs=("prompts/evaluation.jsonl",),
+            disk=BYTES_A_TOKEN * PROMPT * run.evaluation,
+        ),
+        *(
+            Job("disjoint_prompts", persona, outputs=(f"prompts/{persona}.disjoint.json",))
+            for persona in personas
+        ),
+    ]
+
+
+def _expand_prompts(run: _Run, persona: str) -> Job:
+    outputs = (f"prompts/{persona}.jsonl",)
+    disk = BYTES_A_TOKEN * PROMPT * run.prompts(persona)
+    model = run.settings["prompts"]["expander"]
+    if not model or not needs_model(run.constitutions[persona], run.expansion):
+        return Job("expand_prompts", persona, outputs=outputs, disk=disk)
+    wanted = run.expansion.prompts_per_trait
+    lacking = [
+        wanted - len(trait.questions)
+        for trait in run.constitutions[persona].traits
+        if not trait.prompts and len(trait.questions) < wanted
+    ]
+    rounds = min(EXPANSION_ROUNDS, run.expansion.rounds)
+    asked = Asked(
+        rounds * len(lacking),
+        rounds * len(lacking) * wanted * INVENTED_PROMPT // 2,
+        rounds * sum(lacking) * INVENTED_PROMPT // 2,
+        run.expansion.rounds * len(lacking) * run.expansion.sampling.max_tokens,
+    )
+    return Job("expand_prompts", persona, model, outputs, asked, loads=run.loads(model), disk=disk)
+
+
+def _responses(run: _Run) -> list[Job]:
+    return [
+        *(_teacher(run, persona) for persona in run.settings["personas"]),
+        *(
+            _student(run, "student_general", model, run.general, f"{model}/general.jsonl")
+            for model in run.settings["models"]
+        ),
+        *(
+            _student(run, "student", model, run.prompts(persona), f"{model}/{persona}/student.jsonl")
+            for model, persona in run.pairs
+        ),
+    ]
+
+
+def _teacher(run: _Run, persona: str) -> Job:
+    outputs = (f"teacher/{persona}.jsonl",)
+    settings = run.settings["teacher"]
+    replies = settings["samples"] * (run.prompts(persona) + run.general)
+    model = run.configuration.teacher_model(persona)
+    if model == RECORDED:
+        return Job("teacher", persona, outputs=outputs, disk=BYTES_A_TOKEN * replies * run.replies("teacher"))
+    thinks = "reasoning" in run.configuration.models[model]
+    most = settings["sampling"]["max_tokens"]
+    asked = _asked(
+        replies,
+        PROMPT + run.system_tokens(persona, run.configuration.name(model)),
+        REPLY + REASONING * thinks,
+        most,
+    )
+    asked += Asked(most_new_tokens=replies * most * (settings["attempts"] - 1))
+    return Job("teacher", persona, model, outputs, asked, loads=run.loads(model), disk=_text(asked))
+
+
+def _student(run: _Run, rule: str, model: str, prompts: int, output: str) -> Job:
+    settings = run.settings["student"]
+    asked = _asked(prompts * settings["samples"], PROMPT, REPLY, settings["sampling"]["max_tokens"])
+    place = output.removesuffix("/general.jsonl").removesuffix("/student.jsonl")
+    return Job(rule, place, model, (output,), asked, loads=run.loads(model), disk=_text(asked))
+
+
+def _distillation(run: _Run) -> list[Job]:
+    return [job for model, persona in run.pairs for job in _preferences_and_distill(run, model, persona)]
+
+
+def _preferences_and_distill(run: _Run, model: str, persona: str) -> list[Job]:
+    """All pairs are counted: which ones are dropped is known only when the replies are there."""
+    settings = run.settings["distillation"]
+    pairs = run.settings["teacher"]["samples"] * (run.prompts(persona) + run.general)
+    longest = min(settings["max_length"], run.settings["preferences"]["max_tokens"])
+    pair = sum(min(longest, PROMPT + run.replies(stage)) for stage in ("teacher", "student"))
+    trained = round(settings["epochs"] * pairs * pair * (1 - settings["evaluation_share"]))
+    place = f"{model}/{persona}"
+    return [
+        Job(
+            "preference_pairs",
+            place,
+            outputs=(f"{place}/preferences.jsonl",),
+            disk=BYTES_A_TOKEN * pairs * pair,
+        ),
+        Job(
+            "distill",
+            place,
+            model,
+            (f"{place}/distillation",),
+            trained_tokens=trained,
+            disk=run.adapter_bytes(model, settings["rank"]),
+        ),
+    ]
+
+
+def _introspection(run: _Run) -> list[Job]:
+    return [job for model, persona in run.pairs for job in _introspection_of(run, model, persona)]
+
+
+def _introspection_of(run: _Run, model: str, persona: str) -> list[Job]:
+    data, settings = run.settings["introspection_data"], run.settings["introspection"]
+    place = f"{model}/{persona}"
+    system = run.system_tokens(persona, run.configuration.name(model))
+    reflections = len(REFLECTION_PROMPTS) * data["reflections"]
+    conversations = data["free"] + data["leading"]
+    asked = _asked(
+        reflections, system + PROMPT, REFLECTION, data["reflection_sampling"]["max_tokens"]
+    ) + _conversations(conversations, data["turns"], system, data["conversation_sampling"]["max_tokens"])
+    reflection = min(REFLECTION, data["reflection_sampling"]["max_tokens"])
+    utterance = min(UTTERANCE, data["conversation_sampling"]["max_tokens"])
+    rows = reflections * min(settings["max_length"], PROMPT + reflection)
+    rows += conversations * min(settings["max_length"], PROMPT + data["turns"] * utterance)
+    texts = (f"{place}/reflections.jsonl", f"{place}/conversations.jsonl")
+    return [
+        Job("introspect", place, model, texts, asked, loads=run.loads(model), disk=_text(asked)),
+        Job(
+            "introspection_dataset",
+            place,
+            outputs=(f"{place}/introspection.jsonl",),
+            disk=BYTES_A_TOKEN * rows,
+        ),
+        Job(
+            "introspection_train",
+            place,
+            model,
+            (f"{place}/introspection",),
+            trained_tokens=settings["epochs"] * rows,
+            disk=run.adapter_bytes(model, settings["rank"]),
+        ),
+    ]
+
+
+def _conversations(count: int, turns: int, system: int, most: int) -> Asked:
+    """A request for each turn but the opening, each with the system prompt and the whole history."""
+    replies = turns - 1
+    utterance = min(UTTERANCE, most)
+    prompt_tokens = replies * system + utterance * turns * replies // 2
+    return Asked(count * replies, count * prompt_tokens, count * replies * utterance, count * replies * most)
+
+
+def _persona(run: _Run) -> list[Job]:
+    merge = run.settings["merge"]
+    ranks = [run.settings[stage]["rank"] for stage in ("distillation", "introspection")]
+    rank = {"exact": sum(ranks), "linear": max(ranks), "svd": merge["rank"]}[merge["method"]]
+    return [
+        Job(
+            "merge",
+            f"{model}/{persona}",
+            outputs=(f"{model}/{persona}/persona",),
+            disk=run.adapter_bytes(model, rank),
+        )
+        for model, persona in run.pairs
+    ]
+
+
+def _evaluation(run: _Run) -> list[Job]:
+    most = run.settings["evaluation"]["sampling"]["max_tokens"]
+    base = _asked(run.evaluation, PROMPT, REPLY, most)
+    personas = _asked(2 * run.evaluation, PROMPT, REPLY, most)
+    return [
+        *(
+            Job(
+                "base_responses",
+                model,
+                model,
+                (f"{model}/evaluation/base.jsonl",),
+                base,
+                loads=run.loads(model),
+                disk=_text(base),
+            )
+            for model in run.settings["models"]
+        ),
+        *(
+            Job(
+                "persona_responses",
+                f"{model}/{persona}",
+                model,
+                (f"{model}/{persona}/evaluation/responses.jsonl",),
+                personas,
+                loads=run.loads(model),
+                disk=_text(personas),
+            )
+            for model, persona in run.pairs
+        ),
+        *(_classifier(run, model, min(REPLY, most)) for model in run.settings["models"]),
+    ]
+
+
+def _classifier(run: _Run, model: str, response: int) -> Job:
+    """The classifier of one student's personas: the encoder is trained on the prompts that are not tested."""
+    settings = run.settings["evaluation"]["classifier"]
+    responses = run.evaluation * (1 + 2 * len(run.settings["personas"]))
+    read = responses * min(settings["max_tokens"], response)
+    return Job(
+        "classifier",
+        model,
+        settings["model"],
+        (f"{model}/evaluation/classifier.parquet",),
+        trained_tokens=round(settings["epochs"] * read * (1 - settings["test_share"])),
+        disk=responses * settings["test_share"] * response * BYTES_A_TOKEN,
+    )
+
+
+def _report(run: _Run) -> list[Job]:
+    return [Job(rule, outputs=(rule,)) for rule in ("tables", "figures", "report")]
