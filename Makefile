@@ -26,7 +26,7 @@ $(ENVIRONMENT): envs/cpu.txt pyproject.toml
 environment: $(ENVIRONMENT) ## the Python environment in .venv
 
 demo: $(ENVIRONMENT) ## a real small model becomes two personas, with a report
-	snakemake --cores $(CORES) --printshellcmds all
+	snakemake --cores $(CORES) --rerun-incomplete all
 	@echo "The report: results/report/index.html"
 
 test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones

@@ -74,3 +74,9 @@ def student_manifest(wildcards):
 def gpus(wildcards):
     """GPUs of a job that runs the student."""
     return RUN.gpus(wildcards.model)
+
+
+def launcher(wildcards):
+    """What starts a training: DeepSpeed's launcher where there are several GPUs."""
+    count = RUN.gpus(wildcards.model)
+    return f"deepspeed --no_local_rank --num_gpus {count}" if count > 1 else "python"

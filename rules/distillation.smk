@@ -16,8 +16,10 @@ rule distill:
         gpu=gpus,
     params:
         settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
+        launcher=launcher,
+        base=lambda wildcards: RUN.base_arguments(wildcards.model),
         code=code("distill.py"),
     shell:
-        "python scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
+        "{params.launcher} scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
-        " --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"
+        " {params.base} --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"

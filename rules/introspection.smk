@@ -89,10 +89,12 @@ rule introspection_train:
         gpu=gpus,
     params:
         settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
+        launcher=launcher,
+        base=lambda wildcards: RUN.base_arguments(wildcards.model),
         code=code("introspection_train.py"),
     shell:
-        "python scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
+        "{params.launcher} scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/introspection"
-        " --settings {params.settings:q} --log {log}"
+        " {params.base} --settings {params.settings:q} --log {log}"
         " --label 'introspection_train {wildcards.model}/{wildcards.persona}'"

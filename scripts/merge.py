@@ -1,7 +1,7 @@
 """Rule merge: the distillation and introspection adapters as one persona adapter on the base.
 
-In: the two PEFT folders. Out: one PEFT folder with merge.json: method, weights, and every method's
-relative error against the exact sum. --settings: {"method", "rank", "weights"}.
+In: the two PEFT folders. Out: one PEFT folder with merge.json: method, weights, the two folders with their
+digests, and every method's relative error against the exact sum. --settings: {"method", "rank", "weights"}.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from characterflow.job import parser, progress, run
 def main(arguments) -> None:
     from characterflow import adapters
     from characterflow.files import atomic_folder, write_json
+    from characterflow.lineage import origin
 
     settings = arguments.settings
     parts = [adapters.load(arguments.distillation), adapters.load(arguments.introspection)]
@@ -24,6 +25,7 @@ def main(arguments) -> None:
             **settings,
             "relative_error": error,
             "other_methods": adapters.errors_of_methods(parts, weights, settings["rank"]),
+            "adapters": [origin(arguments.distillation), origin(arguments.introspection)],
         }
         write_json(folder / "merge.json", report)
 

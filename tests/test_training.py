@@ -485,8 +485,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     [
         {},
         {"zero_stage": 1},
-        {"dtype": "bf16"},
-        {"dtype": "bf16", "zero_stage": 1},
+        {"dtype": "bfloat16"},
+        {"dtype": "bfloat16", "zero_stage": 1},
         {"gradient_checkpointing": True},
     ],
 )

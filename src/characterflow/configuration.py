@@ -5,6 +5,7 @@ What a rule needs of it is derived here as plain dictionaries, which reach scrip
 
 import difflib
 import functools
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,14 @@ class Configuration:
             "teachers": {persona: self.teacher_model(persona) for persona in self.run["personas"]},
             "models": {model: self.entry(model) for model in self.run["models"]},
         }
+
+    def base_arguments(self, model: str) -> str:
+        """How an adapter's configuration names its base: the Hub id, or the model's folder where absent."""
+        entry = self.models[model]
+        source = entry["source"]
+        arguments = ["--base", source["hub"], "--revision", source["revision"]] if "hub" in source else []
+        arguments += ["--trust-remote-code"] if entry["trust_remote_code"] else []
+        return shlex.join(arguments)
 
     def gpus(self, model: str | None) -> int:
         """GPUs of a job that runs a model; none where there is no model, or it is an endpoint."""

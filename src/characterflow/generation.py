@@ -16,7 +16,7 @@ from typing import Any
 
 from characterflow.engines.base import Completion, Engine, Request
 from characterflow.files import Row, canonical_json, text_digest, write_jsonl
-from characterflow.job import progress
+from characterflow.job import on_success, progress
 
 SECONDS_BETWEEN_REPORTS = 20.0
 
@@ -104,7 +104,7 @@ async def generate(
     in_flight: int | None = None,
     what: str = "samples",
 ) -> list[Row]:
-    """Make every sample that the part file lacks, then write `output` and remove the part.
+    """Make every sample that the part file lacks, then write `output`; the part goes when the job succeeds.
 
     identity: model, adapters and settings; a part file made under another identity is not used.
     in_flight: samples under way at once, by default what the engine takes. Returns the rows, each
@@ -132,8 +132,9 @@ async def generate(
         part.close()
         raise errors.exceptions[0] from None
     rows = [part.rows[sample_key(sample)] for sample in samples]
+    part.close()
     write_jsonl(output, rows)
-    part.remove()
+    on_success(part.remove)
     return rows
 
 

@@ -17,6 +17,7 @@ FAILURE = 1
 
 _terminal: TextIO = sys.stderr
 _label = ""
+_clean_ups: list[Callable[[], None]] | None = None
 
 
 def progress(message: str) -> None:
@@ -27,15 +28,34 @@ def progress(message: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def on_success(clean_up: Callable[[], None]) -> None:
+    """Do something when the job has succeeded, and not if it fails; at once outside a job.
+
+    What a failed or killed job needs to go on, such as a part file, is removed this way: Snakemake
+    deletes all outputs of a job that fails, those that were whole as well.
+    """
+    if _clean_ups is None:
+        clean_up()
+    else:
+        _clean_ups.append(clean_up)
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser with the two arguments every script takes: --settings and --log."""
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    result.add_argument("--settings", type=json.loads, default={}, help="settings of the rule, as JSON")
+    result.add_argument("--settings", type=_json, default={}, help="settings of the rule, as JSON")
     result.add_argument("--log", type=Path, help="send everything printed to this file, but for progress")
     result.add_argument("--label", default="", help="prefix of the progress lines")
     return result
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"expected JSON ({error.msg})") from None
 
 
 def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
@@ -44,12 +64,15 @@ def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
     Status 0: done. Status 2: a UserError, printed in one line. Status 1: anything else, in one line
     on the terminal and with its traceback in the log.
     """
-    global _label
+    global _label, _clean_ups
     _label = arguments.label or Path(sys.argv[0]).stem
+    _clean_ups = []
     if arguments.log:
         _redirect_output(arguments.log)
     try:
         main(arguments)
+        for clean_up in _clean_ups:
+            clean_up()
     except UserError as error:
         progress(f"error: {error}")
         sys.exit(BAD_INPUT)

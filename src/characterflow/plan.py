@@ -293,28 +293,20 @@ def jobs(configuration: Configuration, constitutions: Mapping[str, Constitution]
     constitutions: one for each persona of the run. Raises UserError where a data set cannot be read or a
     persona has no teacher.
     """
-    prompts = Path(configuration.run["results"]) / "prompts"
-    run = _Run(
-        configuration,
-        constitutions,
-        _dataset_size(configuration.run["prompts"]["general"], "prompts.general", prompts / "general.jsonl"),
-        _dataset_size(
-            configuration.run["evaluation"]["prompts"], "evaluation.prompts", prompts / "evaluation.jsonl"
-        ),
-    )
+    general = _dataset_size(configuration.run["prompts"]["general"], "prompts.general")
+    evaluation = _dataset_size(configuration.run["evaluation"]["prompts"], "evaluation.prompts")
+    run = _Run(configuration, constitutions, general, evaluation)
     stages = (_models, _prompts, _responses, _distillation, _introspection, _persona, _evaluation, _report)
     return [job for stage in stages for job in stage(run)]
 
 
-def _dataset_size(entry: Settings, name: str, made: Path) -> int:
-    """Prompts of a data set: its count, or what its file holds, or what an earlier run took of it."""
+def _dataset_size(entry: Settings, name: str) -> int:
+    """Prompts of a data set: its count, or what its file holds; on the Hub it is not looked up."""
     from characterflow.datasets import load_prompts
 
     if "count" in entry:
         return entry["count"]
-    if "path" in entry:
-        return len(load_prompts(entry, name))
-    return len(read_jsonl(made)) if made.exists() else HUB_PROMPTS
+    return len(load_prompts(entry, name)) if "path" in entry else HUB_PROMPTS
 
 
 def _asked(requests: int, prompt: int, expected: int, most: int) -> Asked:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT = Path("config/demo.yaml")
 CONSTITUTIONS = Path("constitutions")
-WIDEST = 160
+WIDTH = 160
 
 Column = tuple[str, Callable[[RuleCost], str]]
 
@@ -48,8 +48,7 @@ def plan(
     )
     planned, measured = costs.planned(configuration, jobs), costs.measured(configuration, jobs)
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDEST
+    console.width = max(console.width, WIDTH)
     console.print(table(planned, measured))
     for line in _notes(configuration, jobs, planned):
         typer.echo(line)
@@ -92,10 +91,11 @@ def table(planned: list[RuleCost], measured: list[RuleCost]) -> "Table":
 
 
 def _count(value: int) -> str:
-    """A number in at most five characters, "" for none."""
+    """A number with three digits or, below ten thousand, with all of them; "" for none."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 10 * size or (unit != "k" and value >= size):
-            return f"{value / size:.3g}{unit}"
+        if value >= max(size, 1e4):
+            scaled = value / size
+            return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.3g}{unit}"
     return str(value or "")
 
 

@@ -10,6 +10,7 @@ mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "characterflow", "f
 
 import matplotlib.pyplot as plt  # noqa: E402
 import seaborn as sns  # noqa: E402
+from matplotlib.ticker import PercentFormatter  # noqa: E402
 
 METHOD_ORDER = ["base", "distilled", "persona"]
 COLOURS = {"base": "#8a8f98", "distilled": "#3f78b5", "persona": "#c2553a"}
@@ -53,6 +54,8 @@ def persona_rates(rates: pd.DataFrame) -> plt.Figure:
         )
         _intervals(axis, table, personas)
         axis.set(xlim=(-0.02, 1.02), title=model, xlabel="share of answers taken for the persona", ylabel="")
+        axis.set_ylim(len(personas) - 0.5, -0.5)
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     for axis in axes[0][:-1]:
         axis.get_legend().remove()
     sns.move_legend(axes[0][-1], "upper left", bbox_to_anchor=(1.01, 1), title=None, frameon=False)

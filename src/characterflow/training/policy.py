@@ -85,7 +85,7 @@ def dtype_of(name: str) -> torch.dtype:
     """The PyTorch type for a dtype setting; "auto" is bf16 on a GPU that has it, else float32."""
     if name == "auto":
         return torch.bfloat16 if has_gpu() and torch.cuda.is_bf16_supported() else torch.float32
-    return {"bf16": torch.bfloat16, "float32": torch.float32}[name]
+    return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -9,7 +9,7 @@ from characterflow.training.losses import KL_ESTIMATORS
 CHOICES: dict[str, tuple[Any, ...]] = {
     "kl_estimator": KL_ESTIMATORS,
     "zero_stage": (1, 2),
-    "dtype": ("auto", "bf16", "float32"),
+    "dtype": ("auto", "bfloat16", "float32"),
     "wandb": ("off", "offline", "online"),
     "train_turns": ("all", "last"),
 }
