@@ -10,7 +10,7 @@ rule fetch_model:
         f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
     retries: 2
     params:
-        settings=settings(lambda wildcards: RUN.entry(wildcards.model)),
+        settings=settings(lambda wildcards: RUN.identity(wildcards.model)),
         code=code("fetch_model.py"),
     shell:
         "python scripts/fetch_model.py --output {RESULTS}/models/{wildcards.model}"

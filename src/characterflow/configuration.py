@@ -46,6 +46,10 @@ class Configuration:
         """A model's entry without what only a plan of the run's cost uses: guesses make nothing stale."""
         return {key: value for key, value in self.models[model].items() if key not in PLANNING}
 
+    def identity(self, model: str) -> Settings:
+        """Settings of the rule `fetch_model`: what the model is, not how it is run."""
+        return {key: self.models[model].get(key) for key in ("source", "name", "licence")}
+
     def folder(self, model: str) -> str:
         """The folder of a fetched model."""
         return f"{self.run['results']}/models/{model}"

@@ -31,7 +31,7 @@ def fetch(entry: dict[str, Any], output: Path) -> None:
             _from_hub(source, folder)
         else:
             _from_folder(Path(source["folder"]), folder)
-        about = {"source": source, "name": entry.get("name", output.name), "licence": entry.get("licence")}
+        about = {"source": source, "name": entry.get("name") or output.name, "licence": entry.get("licence")}
         write_json(folder / ABOUT, about)
 
 

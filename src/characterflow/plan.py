@@ -165,14 +165,16 @@ def _sum(name: str, costs: list[RuleCost]) -> RuleCost:
 
 
 def _planned(configuration: Configuration, job: Job) -> RuleCost:
+    gpu_hours, cpu_hours = _hours(configuration, job, _seconds(configuration, job))
     return RuleCost(
         job.rule,
         jobs=1,
         **vars(job.asked),
         trained_tokens=job.trained_tokens,
         loads=job.loads,
+        gpu_hours=gpu_hours,
+        cpu_hours=cpu_hours,
         gigabytes=job.disk / 1e9,
-        **_hours(configuration, job, _seconds(configuration, job)),
     )
 
 
@@ -185,22 +187,24 @@ def _seconds(configuration: Configuration, job: Job) -> float:
     return start + job.asked.new_tokens / speed[GENERATED] + job.trained_tokens / speed[TRAINED]
 
 
-def _hours(configuration: Configuration, job: Job, seconds: float) -> dict[str, float]:
-    """Hours of GPUs, or of a job without one."""
+def _hours(configuration: Configuration, job: Job, seconds: float) -> tuple[float, float]:
+    """Hours of GPUs, and of a job without one."""
     gpus = configuration.gpus(job.model) if job.model else 0
     hours = seconds / 3600
-    return {"gpu_hours": hours * gpus, "cpu_hours": 0.0 if gpus else hours}
+    return hours * gpus, 0.0 if gpus else hours
 
 
 def _measured(configuration: Configuration, results: Path, job: Job) -> RuleCost:
     outputs = [results / output for output in job.outputs]
+    gpu_hours, cpu_hours = _hours(configuration, job, _benchmark_seconds(results / job.benchmark))
     return RuleCost(
         job.rule,
         jobs=1,
         new_tokens=sum(map(_generated_tokens, outputs)),
         trained_tokens=sum(map(_trained_tokens, outputs)),
+        gpu_hours=gpu_hours,
+        cpu_hours=cpu_hours,
         gigabytes=sum(map(_bytes, outputs)) / 1e9,
-        **_hours(configuration, job, _benchmark_seconds(results / job.benchmark)),
     )
 
 

@@ -52,7 +52,7 @@ def _is_number(text: str) -> bool:
 
 
 def merge(
-    folders: Annotated[list[Path], typer.Argument(metavar="ADAPTER...", help="LoRA folders of one base.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="ADAPTER", help="LoRA folders of one base.")],
     weights: Annotated[list[float], typer.Option(WEIGHTS, metavar="NUMBER...", help="One an adapter.")],
     output: Output,
     method: Annotated[str, typer.Option(help="exact, linear or svd.")] = "exact",
@@ -108,15 +108,13 @@ def _error_text(error: dict[str, float] | None) -> str:
 
 def fold(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="ADAPTER...", help="LoRA folders, added in order.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="ADAPTER", help="LoRA folders, added in order.")],
     output: Output,
     force: Force = False,
 ) -> None:
-    """Fold adapters into a model's weights: a model folder that needs no adapter.
+    """Fold adapters into a model's weights.
 
-    One shard is in memory at a time.
+    The output is a model folder that needs no adapter. One shard is in memory at a time.
 
     \b
     Examples:
@@ -134,21 +132,25 @@ def fold(
 
 def _check_fit(model: Path, parts: list["Adapter"]) -> None:
     """UserError where an adapter's update of a module has another shape than its weight."""
+    shapes = _shapes(model)
+    for part in parts:
+        for module, (first, second) in part.factors.items():
+            name, update = f"{module}.weight", (second.shape[0], first.shape[1])
+            if shapes.get(name, update) != update:
+                raise UserError(
+                    f"{part.folder}: its update of {name} has shape {update}; {model} has {shapes[name]}"
+                )
+
+
+def _shapes(model: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a model folder, from the headers of its files."""
     from safetensors import safe_open
 
+    shapes = {}
     for shard in adapters.shards(model):
         with safe_open(model / shard, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118
-                shape = tuple(file.get_slice(name).get_shape())
-                for part in parts:
-                    first, second = part.factors.get(name.removesuffix(".weight"), (None, None))
-                    if first is None or second is None:
-                        continue
-                    update = second.shape[0], first.shape[1]
-                    if update != shape:
-                        raise UserError(
-                            f"{part.folder}: its update of {name} has shape {update}; {model} has {shape}"
-                        )
+            shapes.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+    return shapes
 
 
 def blend(
@@ -158,7 +160,9 @@ def blend(
     output: Output,
     force: Force = False,
 ) -> None:
-    """Blend two models: (1 - weight) x the first + weight x the second, weight by weight.
+    """Blend two models by interpolation.
+
+    The output is (1 - weight) x the first + weight x the second, tensor by tensor.
 
     \b
     Examples:
@@ -168,6 +172,9 @@ def blend(
     if not 0 <= weight <= 1:
         raise UserError(f"--weight {weight}: expected a number from 0 to 1")
     with new_folder(output, [first, second], force) as folder:
+        more = sorted(_shapes(second).keys() - _shapes(first).keys())
+        if more:
+            raise UserError(f"{first}: lacks the tensor {more[0]!r} of {second}")
         adapters.blend(first, second, weight, folder)
         shares = ((first, 1 - weight), (second, weight))
         source = {"models": [{**origin(model), "weight": share} for model, share in shares]}

@@ -27,11 +27,12 @@ def plan(
         typer.Option(metavar="FILE", help=f"Configuration, by default {DEFAULT}; a later one overrides."),
     ] = None,
 ) -> None:
-    """Say what a run costs before it runs: jobs, requests, tokens, hours and disk, rule by rule.
+    """Say what a run costs before it runs.
 
-    Tokens and hours are estimates: numbers of prompts are real, lengths of texts are assumed means, cut at
-    max_tokens, and hours follow from the throughputs in models.yaml. What has run stands beside it as
-    measured: GPU or CPU hours, tokens made or trained on, disk.
+    Jobs, requests, tokens, hours and disk stand rule by rule. Numbers of prompts are real; tokens are
+    estimates from assumed mean lengths, cut at max_tokens, and hours follow from the throughputs in
+    models.yaml. What has run stands beside it as measured: jobs, tokens made or trained on, GPU or CPU
+    hours, disk.
 
     \b
     Examples:

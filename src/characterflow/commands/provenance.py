@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 def provenance(
     path: Annotated[Path, typer.Argument(help="The folder of an adapter or a model.")],
 ) -> None:
-    """Show what made an adapter or a model: data, settings, and the chain of adapters up to the base.
+    """Show what made an adapter or a model.
 
-    The hexadecimal digits are the start of a SHA-256: of a data file, or of a folder's manifest.
+    That is data, settings, and the chain of adapters up to the base. The hexadecimal digits are the start
+    of a SHA-256: of a data file, or of a folder's manifest.
 
     \b
     Examples:
