@@ -10,7 +10,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment demo test check format lock clean
+.PHONY: help environment demo test test-slow check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -32,10 +32,13 @@ demo: $(ENVIRONMENT) ## a real small model becomes two personas, with a report
 test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones
 	pytest
 
+test-slow: $(ENVIRONMENT) ## the slow tests
+	pytest -m slow
+
 check: $(ENVIRONMENT) ## linters, formats and types
 	ruff check .
 	ruff format --check .
-	snakefmt --check --quiet Snakefile rules
+	snakefmt --check Snakefile rules
 	mypy
 
 format: $(ENVIRONMENT) ## put the code into its format

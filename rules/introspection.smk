@@ -30,7 +30,7 @@ rule introspect:
 rule introspect_by:
     # An ablation: another model, or the teacher, writes in the student's place. On request only.
     input:
-        model=lambda wildcards: model_manifest(wildcards.author),
+        model=lambda wildcards: model_manifest(RUN.tokenizer_of(wildcards.author, wildcards.model)),
         constitution=constitution,
     output:
         reflections=f"{RESULTS}/{{model}}/{{persona}}/ablations/by-{{author}}/reflections.jsonl",
@@ -44,9 +44,10 @@ rule introspect_by:
         gpu=lambda wildcards: RUN.gpus(wildcards.author),
     params:
         settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model, wildcards.author)),
+        folder=lambda wildcards: str(RUN.folder(RUN.tokenizer_of(wildcards.author, wildcards.model))),
         code=code("introspect.py"),
     shell:
-        "python scripts/introspect.py --model {RESULTS}/models/{wildcards.author}"
+        "python scripts/introspect.py --model {params.folder}"
         " --constitution {input.constitution} --reflections {output.reflections}"
         " --conversations {output.conversations} --settings {params.settings:q} --log {log}"
         " --label 'introspect_by {wildcards.author} {wildcards.model}/{wildcards.persona}'"

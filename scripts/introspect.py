@@ -1,10 +1,10 @@
 """Rules introspect and introspect_by: reflections, and conversations of a model with itself.
 
-In: the author's folder (the student's, or another model's for an ablation), the student's distillation
-adapter (none for another author), the constitution. Out: reflections (id, prompt,
+In: a model folder for its tokenizer (the author's), the student's distillation adapter (none for another
+author), the constitution. Out: reflections (id, prompt,
 response, ...) and conversations (id, guidance, utterances, ...), from one engine load.
 --settings: {"engine", "name", "reflections", "free", "leading", "turns", "reflection_sampling",
-"conversation_sampling", "seed"}.
+"conversation_sampling", "context", "seed"}.
 """
 
 import asyncio
@@ -45,12 +45,12 @@ async def introspect(arguments) -> None:
         Sampling(**settings["conversation_sampling"]),
         settings["seed"],
         AutoTokenizer.from_pretrained(arguments.model),
-        settings["engine"]["context"],
+        settings["context"],
         adapter,
     )
     made_by = identity(engine_settings)
     async with open_engine(engine_settings) as engine:
-        in_flight = conversations_in_flight(engine, settings["engine"]["context"])
+        in_flight = conversations_in_flight(engine, settings["context"])
         await asyncio.gather(
             generate(engine, reflections, arguments.reflections, made_by, what="reflections"),
             generate(

@@ -82,7 +82,7 @@ def shorten(constitution: Path) -> None:
 
 def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake on the miniature, its scripts importing the copy's package."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/miniature.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/miniature.yaml", "--cores", "2"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [*command, *arguments],

@@ -124,7 +124,7 @@ def policy_on(model: Path, noise: float = 0.0, **settings: Any) -> Any:
         ({"epochs": 1.5}, "epochs is 1.5, expected a whole number"),
         ({"epochs": True}, "epochs is True, expected a whole number"),
         ({"dropout": 2}, "dropout is 2, expected a number from 0 to 0.99"),
-        ({"dtype": "fp8"}, "dtype is 'fp8', expected one of auto, bf16, float32"),
+        ({"dtype": "fp8"}, "dtype is 'fp8', expected one of auto, bfloat16, float32"),
         ({"betas": [0.9]}, "betas is [0.9], expected two numbers"),
         ({"target_modules": []}, "target_modules is []"),
         ({"gradient_checkpointing": 1}, "gradient_checkpointing is 1, expected true or false"),

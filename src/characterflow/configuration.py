@@ -144,7 +144,17 @@ class Configuration:
     def introspection_data(self, model: str, author: str | None = None) -> Settings:
         """Settings of the rule `introspect`, and of `introspect_by` where another model is the author."""
         section = _without(self.section("introspection_data"), "cut_unfinished")
-        return {**section, "engine": self.engine(author or model), "name": self.name(model)}
+        author = author or model
+        return {
+            **section,
+            "engine": self.engine(author),
+            "context": self.models[author]["context"],
+            "name": self.name(model),
+        }
+
+    def tokenizer_of(self, author: str, model: str) -> str:
+        """Whose tokenizer measures what an author writes: its own, or the student's behind an endpoint."""
+        return model if self.is_endpoint(author) else author
 
     def introspection_dataset(self, model: str) -> Settings:
         """Settings of the rule `introspection_dataset`."""
