@@ -1,8 +1,8 @@
 """Rules introspect and introspect_by: reflections, and conversations of a model with itself.
 
 In: a model folder for its tokenizer (the author's), the student's distillation adapter (none for another
-author), the constitution. Out: reflections (id, prompt,
-response, ...) and conversations (id, guidance, utterances, ...), from one engine load.
+author), the constitution. Out: reflections (id, prompt, response, ...) and conversations (id, guidance,
+utterances, ...), from one engine load.
 --settings: {"engine", "name", "reflections", "free", "leading", "turns", "reflection_sampling",
 "conversation_sampling", "context", "seed"}.
 """
