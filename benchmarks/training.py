@@ -312,7 +312,7 @@ def openrlhf_strategy(dtype: str) -> type:
     put in past it. Without a GPU: flash-attn's stand-ins, gloo, no pinned memory, and no averaging of
     figures for the log over processes, which goes through CUDA.
     """
-    from characterflow.training.cpu import has_gpu
+    from characterflow.devices import has_gpu
     from characterflow.training.distributed import DeepspeedStrategy, Strategy
 
     class UpstreamStrategy(Strategy):

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-import torch
+from characterflow.devices import has_gpu
 
 # What openrlhf.models imports from flash-attn, for packing and ring attention, which this project does
 # not use: attention is PyTorch's own.
@@ -28,11 +28,6 @@ _FLASH_ATTENTION = {
 # From glibc's malloc.h: no separate mappings (M_MMAP_MAX), never trim (M_TRIM_THRESHOLD), grow the heap
 # by 64 MiB at a time (M_TOP_PAD).
 _MALLOC_OPTIONS = {-4: 0, -1: 2**31 - 1, -2: 64 << 20}
-
-
-def has_gpu() -> bool:
-    """Whether PyTorch sees a GPU."""
-    return torch.cuda.is_available()
 
 
 def prepare_environment() -> None:

@@ -10,8 +10,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from characterflow.devices import has_gpu
 from characterflow.errors import UserError
-from characterflow.training.cpu import flash_attention_stub, has_gpu
+from characterflow.training.cpu import flash_attention_stub
 from characterflow.training.examples import Batch, attention_mask
 from characterflow.training.losses import token_log_probs
 from characterflow.training.settings import Settings

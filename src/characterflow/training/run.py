@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch import distributed as dist
 
+from characterflow.devices import has_gpu
 from characterflow.errors import UserError
 from characterflow.files import (
     MANIFEST,
@@ -35,7 +36,6 @@ from characterflow.files import (
 )
 from characterflow.job import progress
 from characterflow.training import checkpoint
-from characterflow.training.cpu import has_gpu
 from characterflow.training.distributed import Strategy
 from characterflow.training.examples import Batch, Row, collate
 from characterflow.training.log import FILE, TrainingLog, finite
