@@ -172,3 +172,12 @@ def test_truncated_weights_are_named(pair: list[Adapter]) -> None:
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(UserError, match="not a whole safetensors file"):
         adapters.load(pair[0].folder)
+
+
+def test_the_highest_rank_counts_modules_of_their_own_rank(
+    base: Path, pair: list[Adapter], tmp_path: Path
+) -> None:
+    config, factors, _ = adapters.merge(pair, [1.0, 1.0], "exact")
+    adapters.save(tmp_path / "merged", config, factors)
+    assert [adapters.highest_rank(adapter.folder) for adapter in pair] == [4, 8]
+    assert adapters.highest_rank(tmp_path / "merged") == 12

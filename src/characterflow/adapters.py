@@ -84,6 +84,12 @@ def load(folder: Path) -> Adapter:
     return Adapter(folder, config, factors)
 
 
+def highest_rank(folder: Path) -> int:
+    """The largest rank of an adapter's modules, from its configuration."""
+    config = read_json(folder / CONFIG)
+    return max([config["r"], *(config.get("rank_pattern") or {}).values()])
+
+
 def save(
     folder: Path, config: dict[str, Any], factors: dict[str, tuple["torch.Tensor", "torch.Tensor"]]
 ) -> None:

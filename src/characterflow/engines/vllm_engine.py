@@ -19,6 +19,7 @@ from characterflow.devices import has_gpu, resolve_dtype
 from characterflow.engines.base import Completion, Request
 from characterflow.errors import UserError
 
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the sizes that vLLM has kernels for
 Waiting = tuple[Request, "asyncio.Future[Completion]"]
 
 
@@ -72,12 +73,14 @@ class VllmEngine:
         )
 
     def _gpu_options(self) -> dict[str, Any]:
-        ranks = [lora.load(folder).config["r"] for folder in self._adapters.values()]
-        return {
-            "gpu_memory_utilization": self._settings.get("gpu_memory", 0.9),
-            "enable_lora": bool(ranks),
-            **({"max_lora_rank": max(ranks), "max_loras": len(ranks)} if ranks else {}),
-        }
+        options = {"gpu_memory_utilization": self._settings.get("gpu_memory", 0.9)}
+        if self._adapters:
+            rank = max(lora.highest_rank(folder) for folder in self._adapters.values())
+            if rank > LORA_RANKS[-1]:
+                raise UserError(f"adapter of rank {rank}: vLLM takes at most {LORA_RANKS[-1]}; fold it first")
+            allowed = min(size for size in LORA_RANKS if size >= rank)
+            options |= {"enable_lora": True, "max_lora_rank": allowed, "max_loras": len(self._adapters)}
+        return options
 
     @staticmethod
     def _cpu_options(context: int) -> dict[str, Any]:
@@ -197,8 +200,11 @@ class VllmEngine:
         return {"kind": "vllm", "model": str(self._settings["model"]), **self.counters}
 
     async def close(self) -> None:
-        """Remove the folded weights and end the engine."""
-        shutil.rmtree(self._folded, ignore_errors=True)
+        """End the engine, with whatever is still under way, and remove the folded weights."""
+        self._waiting.clear()
+        self.llm.llm_engine.abort_request(list(self._running))
+        self._running.clear()
         if self._pump is not None:
             await self._pump
+        shutil.rmtree(self._folded, ignore_errors=True)
         self.llm.llm_engine.engine_core.shutdown()
