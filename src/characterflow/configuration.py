@@ -359,6 +359,7 @@ def _number_hint(error: ValidationError) -> str:
         is_number = (
             error.validator == "type"
             and isinstance(error.instance, str)
+            and "e" in error.instance.lower()
             and float(error.instance) is not None
         )
     except ValueError:
