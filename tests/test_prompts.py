@@ -365,9 +365,7 @@ def test_expand_needs_no_model_for_few_or_given_prompts():
     assert report["traits"][0]["dropped"] == {"near duplicate": 2}
     assert report["short"] == 46
 
-    with pytest.raises(
-        UserError, match=r"constitution stoic: has fewer prompts .* expected a model as prompts\.expander"
-    ):
+    with pytest.raises(UserError, match=r"stoic: has fewer prompts a trait .* prompts\.expander"):
         asyncio.run(expand(constitution(), None, many))
 
 

@@ -220,8 +220,8 @@ async def expand(
     if needs_model(constitution, settings):
         if engine is None:
             raise UserError(
-                f"constitution {constitution.name}: has fewer prompts a trait than prompts.per_trait asks for; "
-                "expected a model as prompts.expander"
+                f"constitution {constitution.name}: has fewer prompts a trait than prompts.per_trait; "
+                "expected a model as prompts.expander to write more"
             )
         await _fill(constitution.name, pools, engine, settings)
     report = _report(constitution, pools, settings)
