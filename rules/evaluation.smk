@@ -69,7 +69,7 @@ rule classifier:
         f"{LOGS}/classifier/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/classifier/{{model}}.tsv"
-    threads: workflow.cores or THREADS
+    threads: 2 * THREADS
     resources:
         gpu=RUN.gpus(RUN.run["evaluation"]["classifier"]["model"]),
     params:
