@@ -57,3 +57,13 @@ def test_comments_docstrings_and_messages_change_nothing(project: Path) -> None:
     path.write_text(path.read_text().replace('"""A single adapter that is', '"""An adapter for'))
     assert digests(project) == before
     assert changed(project, "characterflow/job.py", "\nEXTRA = 1\n") == set()
+    for old, new in (
+        ("different ranks; use exact", "unequal ranks; use exact"),
+        ("peft_type LORA", "a LoRA"),
+    ):
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        assert digests(project) == before
+    script = project / "scripts" / "merge.py"
+    script.write_text(script.read_text().replace(" merge, rank ", " merge of rank "))
+    assert digests(project) == before

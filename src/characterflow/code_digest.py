@@ -1,8 +1,8 @@
 """A digest of the code behind an artifact, so that Snakemake notices when its meaning may have changed.
 
 Snakemake does not see edits in imported modules. Each rule therefore has a parameter that digests its
-script and every characterflow module that the script imports, directly or not. Docstrings, comments
-and formatting do not count.
+script and every characterflow module that the script imports, directly or not. Docstrings, comments,
+formatting, progress lines and the texts of errors do not count.
 """
 
 import ast
@@ -70,17 +70,18 @@ def _tree(path: Path) -> ast.Module:
 
 @functools.cache
 def _normalised(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            body[0] = ast.Pass()
+    tree = _Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
     return ast.dump(tree)
 
 
-def _is_docstring(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+class _Meaning(ast.NodeTransformer):
+    """Leaves out what a person reads: docstrings, progress lines, the texts of errors."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        value = node.value
+        is_docstring = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        is_progress = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "progress"
+        return ast.Pass() if is_docstring or is_progress else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return ast.Raise()
