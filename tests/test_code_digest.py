@@ -19,9 +19,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digests(project: Path) -> dict[str, str]:
-    module._tree.cache_clear()
-    module._imports.cache_clear()
-    module._normalised.cache_clear()
+    module._read.cache_clear()
     return {path.stem: module.code_digest(path) for path in sorted((project / "scripts").glob("*.py"))}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from characterflow.errors import UserError
-from characterflow.files import read_json, write_json
+from characterflow.files import MANIFEST, read_json, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -264,7 +264,7 @@ def fold(model: Path, adapters: list[Adapter], output: Path) -> None:
 def copy_without_weights(model: Path, output: Path) -> None:
     """Copy configuration, tokenizer and index of a model folder."""
     for path in model.iterdir():
-        if path.is_file() and path.suffix != ".safetensors" and path.name != "manifest.json":
+        if path.is_file() and path.suffix != ".safetensors" and path.name != MANIFEST:
             shutil.copyfile(path, output / path.name)
 
 

@@ -19,7 +19,7 @@ IGNORED = {"job.py", "errors.py", "code_digest.py", "__init__.py"}
 def code_digest(script: Path) -> str:
     """Digest (16 hex digits) of a script and of the package's modules that it uses."""
     files = sorted(_reachable(script))
-    parts = [f"{path.name}:{_normalised(path)}" for path in files]
+    parts = [f"{path.name}:{_read(path)[1]}" for path in files]
     return text_digest("\n".join(parts))[:16]
 
 
@@ -35,20 +35,26 @@ def _reachable(script: Path) -> set[Path]:
         if path in found or (path.name in IGNORED and path.parent == ROOT):
             continue
         found.add(path)
-        waiting.extend(_imports(path))
+        waiting.extend(_read(path)[0])
     return found
 
 
 @functools.cache
-def _imports(path: Path) -> tuple[Path, ...]:
+def _read(path: Path) -> tuple[list[Path], str]:
+    """The package's modules that a file imports, and the file's normalised code."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _imports(tree), ast.dump(_Meaning().visit(tree))
+
+
+def _imports(tree: ast.Module) -> list[Path]:
     files = []
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             files += [_module_file(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             files.append(_module_file(node.module))
             files += [_module_file(f"{node.module}.{alias.name}") for alias in node.names]
-    return tuple(file for file in files if file)
+    return [file for file in files if file]
 
 
 def _module_file(name: str) -> Path | None:
@@ -61,17 +67,6 @@ def _module_file(name: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
-
-
-@functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _normalised(path: Path) -> str:
-    tree = _Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
-    return ast.dump(tree)
 
 
 class _Meaning(ast.NodeTransformer):

@@ -215,13 +215,13 @@ def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
 
     files: the configuration's files, named in error messages. Raises UserError for the first fault.
     """
-    where = [Path(file) for file in files]
-    complete = validate(dict(run), _schema("config"), _name_finder(where))
+    where = _name_finder([Path(file) for file in files])
+    complete = validate(dict(run), _schema("config"), where)
     models_file = Path(complete["models_file"])
     entries = read_yaml(models_file)
     models = validate(entries, _schema("models"), lambda _: str(models_file))
     configuration = Configuration(complete, models)
-    _check_models(configuration, _name_finder(where))
+    _check_models(configuration, where)
     return configuration
 
 

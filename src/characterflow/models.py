@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.errors import UserError
-from characterflow.files import atomic_folder, file_digest, write_json
+from characterflow.files import MANIFEST, atomic_folder, file_digest, write_json
 from characterflow.job import progress
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "tokenizer.model", "LICENSE*", "*.py")
@@ -122,9 +122,7 @@ def _copy_model(origin: Path, folder: Path) -> None:
 
 
 def _model_files(origin: Path) -> list[Path]:
-    return sorted(
-        {path for pattern in MODEL_FILES for path in origin.glob(pattern) if path.name != "manifest.json"}
-    )
+    return sorted({path for pattern in MODEL_FILES for path in origin.glob(pattern) if path.name != MANIFEST})
 
 
 def _check_model(folder: Path, name: str) -> None:

@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 import seaborn as sns  # noqa: E402
 from matplotlib.ticker import PercentFormatter  # noqa: E402
 
+THEME = {"style": "whitegrid", "rc": {"axes.edgecolor": "#888888", "grid.color": "#cccccc"}}
+DODGE = 0.4  # of the height of a persona's row, over which its methods are spread
 METHOD_ORDER = ["base", "distilled", "persona"]
 COLOURS = {"base": "#8a8f98", "distilled": "#3f78b5", "persona": "#c2553a"}
 
@@ -27,7 +29,7 @@ def persona_rates(rates: pd.DataFrame) -> plt.Figure:
 
     rates: rows with model, persona, method, rate, rate_low, rate_high.
     """
-    sns.set_theme(style="whitegrid", rc={"axes.edgecolor": "#888888", "grid.color": "#cccccc"})
+    sns.set_theme(**THEME)
     models = list(dict.fromkeys(rates["model"]))
     personas = sorted(rates["persona"].unique())
     figure, axes = plt.subplots(
@@ -48,7 +50,7 @@ def persona_rates(rates: pd.DataFrame) -> plt.Figure:
             hue_order=METHOD_ORDER,
             palette=COLOURS,
             linestyle="none",
-            dodge=0.4,
+            dodge=DODGE,
             errorbar=None,
             ax=axis,
         )
@@ -65,7 +67,7 @@ def persona_rates(rates: pd.DataFrame) -> plt.Figure:
 def _intervals(axis: plt.Axes, table: pd.DataFrame, personas: list[str]) -> None:
     for number, method in enumerate(METHOD_ORDER):
         for _, row in table[table["method"] == method].iterrows():
-            height = personas.index(row["persona"]) + 0.4 * (number / (len(METHOD_ORDER) - 1) - 0.5)
+            height = personas.index(row["persona"]) + DODGE * (number / (len(METHOD_ORDER) - 1) - 0.5)
             axis.hlines(height, row["rate_low"], row["rate_high"], color=COLOURS[method], linewidth=2.5)
 
 
@@ -74,7 +76,7 @@ def training_curves(logs: pd.DataFrame) -> plt.Figure:
 
     logs: rows with model, persona, stage, step, loss.
     """
-    sns.set_theme(style="whitegrid", rc={"axes.edgecolor": "#888888", "grid.color": "#cccccc"})
+    sns.set_theme(**THEME)
     logs = logs.assign(run=logs["model"] + " / " + logs["persona"])
     grid = sns.relplot(
         logs,
