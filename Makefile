@@ -10,7 +10,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment demo test test-slow check format lock clean
+.PHONY: help environment demo test test-slow soak check format reference docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -35,6 +35,9 @@ test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones
 test-slow: $(ENVIRONMENT) ## the slow tests
 	pytest -m slow
 
+soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, half an hour
+	pytest -m soak -s
+
 check: $(ENVIRONMENT) ## linters, formats and types
 	ruff check .
 	ruff format --check .
@@ -45,6 +48,19 @@ format: $(ENVIRONMENT) ## put the code into its format
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile rules
+
+.venv-docs/installed: envs/docs.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --no-deps -r envs/docs.txt
+	touch $@
+
+reference: $(ENVIRONMENT) ## the pages and pictures of the documentation that are made from the code
+	python docs/tools/configuration.py
+	python docs/tools/dag.py
+
+docs: .venv-docs/installed ## the documentation as a site: site/index.html
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going docs site
+	@echo "The documentation: site/index.html"
 
 lock: ## resolve envs/*.in into envs/*.txt (needs uv)
 	envs/lock cpu

@@ -20,6 +20,7 @@ include: "rules/common.smk"
 wildcard_constraints:
     model="|".join(re.escape(name) for name in RUN.models),
     author="|".join(re.escape(name) for name in RUN.models),
+    method="|".join(["reflections", "conversations", *(f"{BY}{re.escape(name)}" for name in RUN.models)]),
     persona=r"(?!(?:general|evaluation)(?:[./]|$))[a-z][a-z0-9_-]*",
 
 
@@ -33,12 +34,12 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report/index.html",
-        personas_of("persona/manifest.json"),
+        trained("persona/manifest.json"),
 
 
 rule personas:
     input:
-        personas_of("persona/manifest.json"),
+        trained("persona/manifest.json"),
 
 
 include: "rules/models.smk"
@@ -47,5 +48,7 @@ include: "rules/responses.smk"
 include: "rules/distillation.smk"
 include: "rules/introspection.smk"
 include: "rules/persona.smk"
-include: "rules/evaluation.smk"
+include: "rules/ablations.smk"
+include: "rules/robustness.smk"
+include: "rules/coherence.smk"
 include: "rules/report.smk"

@@ -1,11 +1,12 @@
 # What all rules share: the validated configuration, and the parameters that make a job stale.
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from characterflow.code_digest import code_digest
-from characterflow.configuration import RECORDED, load
+from characterflow.configuration import BY, RECORDED, load
 from characterflow.errors import UserError
 from characterflow.files import canonical_json
 
@@ -45,9 +46,26 @@ def settings(make):
     return parameter
 
 
+def one_of(names):
+    """A wildcard's constraint: one of these names, and nothing at all where there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def personas_of(path):
     """The path of an artifact for every model and persona of the run."""
     return expand(f"{RESULTS}/{{model}}/{{persona}}/{path}", model=MODELS, persona=PERSONAS)
+
+
+def trained(path):
+    """The same where the run trains personas; nothing where it evaluates only what others released."""
+    return personas_of(path) if RUN.trains() else []
+
+
+def training_prompts(wildcards):
+    """What a persona is asked for its training: recorded pairs bring all their prompts themselves."""
+    own = f"{RESULTS}/prompts/{wildcards.persona}.jsonl"
+    recorded = RUN.recorded_preferences(wildcards.persona)
+    return [own] if recorded else [own, f"{RESULTS}/prompts/general.jsonl"]
 
 
 def constitution(wildcards):
@@ -77,6 +95,41 @@ def gpus(wildcards):
 
 
 def launcher(wildcards):
-    """What starts a training: DeepSpeed's launcher where there are several GPUs."""
-    count = RUN.gpus(wildcards.model)
-    return f"deepspeed --no_local_rank --num_gpus {count}" if count > 1 else "python"
+    """What starts a training: DeepSpeed's launcher, by way of a module that finds the job's GPUs and nodes."""
+    count, nodes = RUN.gpus(wildcards.model), RUN.training_nodes(wildcards.model)
+    several = f"python -m characterflow.training.launch --gpus {count} --nodes {nodes}"
+    return several if count * nodes > 1 else "python"
+
+
+def on_several_nodes(value):
+    """A resource that only a training on several nodes has: `value` takes their number."""
+
+    def resource(wildcards):
+        nodes = RUN.training_nodes(wildcards.model)
+        return value(nodes) if nodes > 1 else None
+
+    return resource
+
+
+# Resources of a training job. With mpi the Slurm executor leaves starting the tasks, one a node, to the
+# job; tasks_per_gpu 0 keeps it from asking for as many tasks a GPU.
+TRAINING = {
+    "gpu": lambda wildcards: RUN.gpus(wildcards.model) * RUN.training_nodes(wildcards.model),
+    "nodes": on_several_nodes(lambda nodes: nodes),
+    "tasks": on_several_nodes(lambda nodes: nodes),
+    "tasks_per_gpu": on_several_nodes(lambda nodes: 0),
+    "mpi": on_several_nodes(lambda nodes: "srun"),
+}
+
+
+def served_adapters(wildcards):
+    """METHOD=FOLDER for every method of the run that is an adapter on the student."""
+    folders = [
+        (name, RUN.adapter_folder(name, wildcards.model, wildcards.persona)) for name in RUN.served_methods()
+    ]
+    return [f"{name}={folder}" for name, folder in folders if folder]
+
+
+def served_manifests(wildcards):
+    """What to depend on for those adapters."""
+    return [f"{pair.split('=', 1)[1]}/manifest.json" for pair in served_adapters(wildcards)]

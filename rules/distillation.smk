@@ -13,7 +13,7 @@ rule distill:
         f"{BENCHMARKS}/distill/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **TRAINING,
     params:
         settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
         launcher=launcher,

@@ -70,8 +70,7 @@ rule introspection_dataset:
     shell:
         "python scripts/introspection_dataset.py --reflections {input.reflections}"
         " --conversations {input.conversations} --output {output.rows}"
-        " --settings {params.settings:q} --log {log}"
-        " --label 'introspection_dataset {wildcards.model}/{wildcards.persona}'"
+        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
 
 
 rule introspection_train:
@@ -87,7 +86,7 @@ rule introspection_train:
         f"{BENCHMARKS}/introspection_train/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **TRAINING,
     params:
         settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
         launcher=launcher,
@@ -96,6 +95,5 @@ rule introspection_train:
     shell:
         "{params.launcher} scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"
-        " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/introspection"
-        " {params.base} --settings {params.settings:q} --log {log}"
-        " --label 'introspection_train {wildcards.model}/{wildcards.persona}'"
+        " --output $(dirname {output}) {params.base} --settings {params.settings:q} --log {log}"
+        " --label '{rule} {wildcards}'"

@@ -15,3 +15,36 @@ rule fetch_model:
     shell:
         "python scripts/fetch_model.py --output {RESULTS}/models/{wildcards.model}"
         " --settings {params.settings:q} --log {log} --label 'fetch_model {wildcards.model}'"
+
+
+def released_source(wildcards):
+    """The files of a released adapter that comes from a folder; nothing where it comes from the Hub."""
+    source = RUN.released_adapter(wildcards.adapter, wildcards.model, wildcards.persona)
+    files = Path(source["folder"]).glob("adapter_*") if "folder" in source else []
+    return sorted(map(str, files))
+
+
+rule fetch_adapter:
+    # A persona that others released, as a method of the evaluation.
+    input:
+        model=student_manifest,
+        source=released_source,
+    output:
+        f"{RESULTS}/{{model}}/{{persona}}/released/{{adapter}}/manifest.json",
+    log:
+        f"{LOGS}/fetch_adapter/{{model}}/{{persona}}/{{adapter}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_adapter/{{model}}/{{persona}}/{{adapter}}.tsv"
+    wildcard_constraints:
+        adapter=one_of(RUN.run["evaluation"]["adapters"]),
+    retries: 2
+    params:
+        settings=settings(
+            lambda wildcards: RUN.released_adapter(wildcards.adapter, wildcards.model, wildcards.persona)
+        ),
+        code=code("fetch_adapter.py"),
+    shell:
+        "python scripts/fetch_adapter.py --model {RESULTS}/models/{wildcards.model}"
+        " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/released/{wildcards.adapter}"
+        " --settings {params.settings:q} --log {log}"
+        " --label 'fetch_adapter {wildcards.adapter} {wildcards.model}/{wildcards.persona}'"

@@ -15,8 +15,6 @@ rule merge:
         settings=settings(lambda wildcards: RUN.run["merge"]),
         code=code("merge.py"),
     shell:
-        "python scripts/merge.py"
-        " --distillation {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
-        " --introspection {RESULTS}/{wildcards.model}/{wildcards.persona}/introspection"
-        " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/persona"
-        " --settings {params.settings:q} --log {log} --label 'merge {wildcards.model}/{wildcards.persona}'"
+        "python scripts/merge.py --distillation $(dirname {input.distillation})"
+        " --introspection $(dirname {input.introspection}) --output $(dirname {output})"
+        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"

@@ -71,7 +71,7 @@ rule evaluation_prompts:
 
 rule disjoint_prompts:
     input:
-        training=[f"{RESULTS}/prompts/{{persona}}.jsonl", f"{RESULTS}/prompts/general.jsonl"],
+        training=training_prompts,
         evaluation=f"{RESULTS}/prompts/evaluation.jsonl",
     output:
         f"{RESULTS}/prompts/{{persona}}.disjoint.json",

@@ -1,58 +1,73 @@
-# What people look at: tables, figures, one page.
+# What people look at: the training's table and figure, and one page with all that the run has shown.
 
 
-rule tables:
+def evidence(kind):
+    """The tables or the figures of every part of the report that the run has."""
+    names = [*(["training"] if RUN.trains() else []), *RUN.run["evaluation"]["include"]]
+    return [file for name in names for file in getattr(rules, f"{name}_{kind}").output]
+
+
+PAGE = "src/characterflow/templates"
+TRAININGS = [personas_of(f"{stage}/manifest.json") for stage in ("distillation", "introspection")]
+TRAINING_SETTINGS = {"results": RESULTS, "models": MODELS, "personas": PERSONAS}
+
+
+rule training_tables:
     input:
-        scores=expand(f"{RESULTS}/{{model}}/evaluation/classifier.parquet", model=MODELS),
+        TRAININGS,
     output:
-        rates=f"{RESULTS}/tables/persona_rates.csv",
-        f1=f"{RESULTS}/tables/macro_f1.csv",
+        report(f"{RESULTS}/tables/training.csv", caption="captions/training.rst", category="Training"),
     log:
-        f"{LOGS}/tables.log",
+        f"{LOGS}/training_tables.log",
     benchmark:
-        f"{BENCHMARKS}/tables.tsv"
+        f"{BENCHMARKS}/training_tables.tsv"
     params:
-        settings=settings(lambda wildcards: {"models": MODELS, "seed": RUN.run["seed"]}),
-        code=code("tables.py"),
+        settings=settings(lambda wildcards: TRAINING_SETTINGS),
+        code=code("training_tables.py"),
     shell:
-        "python scripts/tables.py --scores {input.scores} --rates {output.rates} --f1 {output.f1}"
-        " --settings {params.settings:q} --log {log} --label tables"
+        "python scripts/training_tables.py --output {output} --settings {params.settings:q} --log {log}"
+        " --label training_tables"
 
 
-rule figures:
+rule training_figures:
     input:
-        rates=f"{RESULTS}/tables/persona_rates.csv",
-        logs=personas_of("distillation/manifest.json"),
+        TRAININGS,
     output:
-        rates=f"{RESULTS}/figures/persona_rates.svg",
-        training=f"{RESULTS}/figures/training.svg",
+        report(f"{RESULTS}/figures/training.svg", caption="captions/training.rst", category="Training"),
     log:
-        f"{LOGS}/figures.log",
+        f"{LOGS}/training_figures.log",
     benchmark:
-        f"{BENCHMARKS}/figures.tsv"
+        f"{BENCHMARKS}/training_figures.tsv"
     params:
-        settings=settings(lambda wildcards: {"results": RESULTS, "models": MODELS, "personas": PERSONAS}),
-        code=code("figures.py"),
+        settings=settings(lambda wildcards: TRAINING_SETTINGS),
+        code=code("training_figures.py"),
     shell:
-        "python scripts/figures.py --rates {input.rates} --output-rates {output.rates}"
-        " --output-training {output.training} --settings {params.settings:q} --log {log} --label figures"
+        "python scripts/training_figures.py --output {output} --settings {params.settings:q} --log {log}"
+        " --label training_figures"
 
 
 rule report:
     input:
-        tables=[f"{RESULTS}/tables/persona_rates.csv", f"{RESULTS}/tables/macro_f1.csv"],
-        figures=[f"{RESULTS}/figures/persona_rates.svg", f"{RESULTS}/figures/training.svg"],
-        prompts=f"{RESULTS}/prompts/evaluation.jsonl",
-        base=expand(f"{RESULTS}/{{model}}/evaluation/base.jsonl", model=MODELS),
-        scores=expand(f"{RESULTS}/{{model}}/evaluation/classifier.parquet", model=MODELS),
-        personas=personas_of("evaluation/responses.jsonl"),
-        merges=personas_of("persona/manifest.json"),
-        introspection=personas_of("introspection.report.json"),
+        tables=evidence("tables"),
+        figures=evidence("figures"),
+        gallery=(
+            [
+                f"{RESULTS}/prompts/evaluation.jsonl",
+                *expand(f"{RESULTS}/{{model}}/evaluation/classifier.parquet", model=MODELS),
+            ]
+            if "robustness" in RUN.run["evaluation"]["include"]
+            else []
+        ),
+        made=trained("persona/manifest.json"),
+        introspection=trained("introspection.report.json"),
+        pairs=trained("preferences.report.json"),
+        teachers=(
+            expand(f"{RESULTS}/teacher/{{persona}}.report.json", persona=PERSONAS) if RUN.trains() else []
+        ),
         constitutions=expand("constitutions/{persona}.yaml", persona=PERSONAS),
-        pairs=personas_of("preferences.report.json"),
-        teachers=expand(f"{RESULTS}/teacher/{{persona}}.report.json", persona=PERSONAS),
+        templates=[str(file) for file in sorted((Path(workflow.basedir) / PAGE).glob("report.*"))],
     output:
-        f"{RESULTS}/report/index.html",
+        report(f"{RESULTS}/report/index.html", caption="captions/page.rst", category="The page"),
     log:
         f"{LOGS}/report.log",
     benchmark:

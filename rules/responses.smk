@@ -1,4 +1,4 @@
-# The teacher plays the constitution; the student answers plainly.
+# The teacher plays the constitution; the student answers plainly. Or both are recorded, as pairs.
 
 
 def teacher_source(wildcards):
@@ -79,12 +79,69 @@ rule student:
         " --settings {params.settings:q} --log {log} --label 'student {wildcards.model}/{wildcards.persona}'"
 
 
+RECORDED_PERSONAS = [persona for persona in PERSONAS if RUN.recorded_preferences(persona)]
+
+
+ruleorder: recorded_preferences > expand_prompts
+ruleorder: recorded_preferences > teacher
+ruleorder: recorded_student > student
+
+
+rule recorded_preferences:
+    # Pairs that others made: their prompts, and the chosen replies in the teacher's place.
+    input:
+        pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
+    output:
+        prompts=f"{RESULTS}/prompts/{{persona}}.jsonl",
+        prompts_report=f"{RESULTS}/prompts/{{persona}}.report.json",
+        replies=f"{RESULTS}/teacher/{{persona}}.jsonl",
+        replies_report=f"{RESULTS}/teacher/{{persona}}.report.json",
+    log:
+        f"{LOGS}/recorded_preferences/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/recorded_preferences/{{persona}}.tsv"
+    wildcard_constraints:
+        persona=one_of(RECORDED_PERSONAS),
+    params:
+        code=code("recorded_preferences.py"),
+    shell:
+        "python scripts/recorded_preferences.py --pairs {input.pairs:q} --side chosen"
+        " --prompts {output.prompts} --output {output.replies}"
+        " --log {log} --label 'recorded_preferences {wildcards.persona}'"
+
+
+rule recorded_student:
+    # The rejected replies of those pairs, in the student's place.
+    input:
+        pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
+    output:
+        f"{RESULTS}/{{model}}/{{persona}}/student.jsonl",
+    log:
+        f"{LOGS}/recorded_student/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/recorded_student/{{model}}/{{persona}}.tsv"
+    wildcard_constraints:
+        persona=one_of(RECORDED_PERSONAS),
+    params:
+        code=code("recorded_preferences.py"),
+    shell:
+        "python scripts/recorded_preferences.py --pairs {input.pairs:q} --side rejected --output {output}"
+        " --log {log} --label 'recorded_student {wildcards.model}/{wildcards.persona}'"
+
+
+def student_replies(wildcards):
+    """The rejected side: to the persona's prompts and, unless the pairs are recorded, to the general ones."""
+    own = f"{RESULTS}/{wildcards.model}/{wildcards.persona}/student.jsonl"
+    recorded = RUN.recorded_preferences(wildcards.persona)
+    return [own] if recorded else [own, f"{RESULTS}/{wildcards.model}/general.jsonl"]
+
+
 rule preference_pairs:
     input:
         model=student_manifest,
-        prompts=[f"{RESULTS}/prompts/{{persona}}.jsonl", f"{RESULTS}/prompts/general.jsonl"],
+        prompts=training_prompts,
         teacher=f"{RESULTS}/teacher/{{persona}}.jsonl",
-        student=[f"{RESULTS}/{{model}}/{{persona}}/student.jsonl", f"{RESULTS}/{{model}}/general.jsonl"],
+        student=student_replies,
     output:
         pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
         report=f"{RESULTS}/{{model}}/{{persona}}/preferences.report.json",

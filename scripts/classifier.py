@@ -1,8 +1,9 @@
 """Rule classifier: an encoder learns to name the persona behind a response, and names held-out ones.
 
-In: the responses of the base and of every persona of one model. Out: a Parquet table of the responses
-to the test prompts with persona, method, prompt_id, label, predicted, surface (the baseline's guess)
-and the probability of each class. --settings: the configuration's evaluation.classifier with the seed.
+In: the responses of the base and of every persona of one model; a persona's may be in several files.
+Out: a Parquet table of all responses to the test prompts, plain, attacked and continued, with persona,
+method, instruction, prompt_id, response, label, predicted, surface (the baseline's guess) and the probability
+of each class. --settings: the configuration's evaluation.classifier with the seed.
 """
 
 import tempfile
@@ -10,31 +11,29 @@ from pathlib import Path
 
 from characterflow.job import parser, progress, run
 
+COLUMNS = ("prompt_id", "method", "instruction")
+
 
 def main(arguments) -> None:
     from characterflow.evaluation import classifier
-    from characterflow.evaluation.responses import response_table
+    from characterflow.evaluation.robustness import response_table
     from characterflow.files import atomic_file, read_jsonl
 
     settings = arguments.settings
-    personas = dict(pair.split("=", 1) for pair in arguments.personas)
-    table = response_table(
-        read_jsonl(arguments.base), {name: read_jsonl(Path(path)) for name, path in personas.items()}
-    )
-    table = classifier.prepare(table, settings["test_share"], settings["seed"])
-    train, test = table[table["split"] == "train"], table[table["split"] == "test"]
-    classes = sorted(table["label"].unique())
+    personas: dict[str, list] = {}
+    for persona, _, path in (argument.partition("=") for argument in arguments.personas):
+        personas.setdefault(persona, []).extend(read_jsonl(Path(path), required=COLUMNS))
+    table = response_table(read_jsonl(arguments.base, required=COLUMNS), personas)
+    train, test = classifier.prepare(table, settings["test_share"], settings["seed"])
+    classes = sorted(train["label"].unique())
     progress(f"{len(classes)} classes, {len(train)} responses to train on, {len(test)} to score")
+    texts, labels = list(train["response"]), list(train["label"])
     with tempfile.TemporaryDirectory() as work:
-        trainer = classifier.fine_tune(
-            arguments.model, list(train["response"]), list(train["label"]), classes, settings, Path(work)
-        )
+        trainer = classifier.fine_tune(arguments.model, texts, labels, classes, settings, Path(work))
     chances = classifier.probabilities(trainer, list(test["response"]), settings["max_tokens"])
     scores = test.assign(
         predicted=[classes[index] for index in chances.argmax(axis=1)],
-        surface=classifier.surface_baseline(
-            list(train["response"]), list(train["label"]), list(test["response"])
-        ),
+        surface=classifier.surface_baseline(texts, labels, list(test["response"])),
         **{f"p_{name}": chances[:, index] for index, name in enumerate(classes)},
     )
     with atomic_file(arguments.output) as temporary:

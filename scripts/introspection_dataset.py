@@ -1,7 +1,8 @@
-"""Rule introspection_dataset: what the SFT stage trains on.
+"""Rules introspection_dataset and ablation_dataset: what the SFT stage trains on.
 
-In: reflections and conversations. Out: one row an example with id and messages; beside it
-OUTPUT.report.json counts what was dropped and why. --settings: {"name", "cut_unfinished"}.
+In: reflections and conversations; an ablation leaves one of the two out. Out: one row an example with id and
+messages; beside it OUTPUT.report.json counts what was dropped and why.
+--settings: {"name", "cut_unfinished"}.
 """
 
 from pathlib import Path
@@ -14,9 +15,12 @@ def main(arguments) -> None:
     from characterflow.files import read_jsonl, write_json, write_jsonl
     from characterflow.introspection import training_conversations
 
+    def read(file, keys):
+        return read_jsonl(file, required=keys) if file else []
+
     rows, report = training_conversations(
-        read_jsonl(arguments.reflections, required=("id", "prompt", "response")),
-        read_jsonl(arguments.conversations, required=("id", "utterances")),
+        read(arguments.reflections, ("id", "prompt", "response")),
+        read(arguments.conversations, ("id", "utterances")),
         arguments.settings["name"],
         arguments.settings["cut_unfinished"],
     )
@@ -29,7 +33,7 @@ def main(arguments) -> None:
 
 if __name__ == "__main__":
     arguments = parser(__doc__)
-    arguments.add_argument("--reflections", type=Path, required=True)
-    arguments.add_argument("--conversations", type=Path, required=True)
+    arguments.add_argument("--reflections", type=Path, nargs="?")
+    arguments.add_argument("--conversations", type=Path, nargs="?")
     arguments.add_argument("--output", type=Path, required=True)
     run(main, arguments.parse_args())

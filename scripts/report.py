@@ -1,7 +1,7 @@
 """Rule report: one self-contained page about the run.
 
 In: everything below the results folder that --settings names. Out: index.html.
---settings: {"run": the configuration, "teachers": persona -> teacher, "models": entries}.
+--settings: {"run": the configuration, "models": entries of the models file}.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from characterflow.job import parser, run
 
 def main(arguments) -> None:
     from characterflow.files import write_text
-    from characterflow.report import page
+    from characterflow.report.page import page
 
     write_text(arguments.output, page(arguments.settings))
 

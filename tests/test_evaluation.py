@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from characterflow.errors import UserError
-from characterflow.evaluation.classifier import prepare, split_prompts, surface_baseline
+from characterflow.evaluation import summary
+from characterflow.evaluation.classifier import prepare, surface_baseline
 from characterflow.evaluation.intervals import bootstrap, proportion
-from characterflow.evaluation.summary import macro_f1, persona_rates
+from characterflow.evaluation.robustness import split_prompts
+from characterflow.evaluation.summary import persona_rates
 
 
 def test_wilson_interval_of_a_known_case() -> None:
@@ -44,21 +46,29 @@ def test_a_split_with_an_empty_side_is_refused() -> None:
         split_prompts(["a", "b"], 0.1, seed=0)
 
 
-def table(right: float, n: int = 50) -> pd.DataFrame:
+ATTACKS = {"none": 0.9, "be-plain": 0.6, "drop-it": 0.4, "continued": 0.8}
+
+
+def answer(persona: str, prompt: int, instruction: str, predicted: str) -> dict[str, object]:
+    method = "base" if persona == "base" else "persona"
+    chance = 0.8 if predicted == "poet" else 0.1
+    row = {"prompt_id": f"p{prompt}", "persona": persona, "method": method, "instruction": instruction}
+    row |= {"label": persona, "predicted": predicted, "surface": "base" if persona == "base" else predicted}
+    return {**row, "p_poet": chance, "p_base": 1 - chance}
+
+
+def table(right: float, n: int = 50, instruction: str = "none") -> pd.DataFrame:
     """Scores in which `right` of the persona's answers, and 2 of the base's, are taken for the persona."""
     rows = []
     for number in range(n):
-        identity = {"prompt_id": f"p{number}"}
-        rows.append(
-            {**identity, "persona": "base", "method": "base", "label": "base"}
-            | {"predicted": "poet" if number < 2 else "base", "surface": "base"}
-        )
-        taken = "poet" if number < right * n else "base"
-        rows.append(
-            {**identity, "persona": "poet", "method": "persona", "label": "poet"}
-            | {"predicted": taken, "surface": taken}
-        )
+        rows.append(answer("base", number, instruction, "poet" if number < 2 else "base"))
+        taken = "poet" if number < round(right * n) else "base"
+        rows.append(answer("poet", number, instruction, taken))
     return pd.DataFrame(rows)
+
+
+def attacked() -> pd.DataFrame:
+    return pd.concat([table(right, instruction=name) for name, right in ATTACKS.items()])
 
 
 def test_rates_say_whether_the_persona_took() -> None:
@@ -77,19 +87,67 @@ def test_a_persona_that_did_not_take_is_not_said_to_have() -> None:
 
 
 def test_macro_f1_is_sklearns_over_persona_and_base() -> None:
-    row = macro_f1(table(0.9), seed=0).iloc[0]
+    row = summary.method_scores(table(0.9), seed=0).iloc[0]
     base_f1, poet_f1 = 2 * 48 / (50 + 53), 2 * 45 / (50 + 47)
     assert row["macro_f1"] == pytest.approx((base_f1 + poet_f1) / 2)
     assert row["macro_f1_low"] < row["macro_f1"] < row["macro_f1_high"]
+    assert row["accuracy"] == pytest.approx(93 / 100)
+    assert row["surface_macro_f1"] > row["macro_f1"]
     assert row["prompts"] == 50
 
 
-def test_labels_of_the_base_are_base() -> None:
-    responses = table(0.9)[["prompt_id", "persona", "method"]]
-    prepared = prepare(responses, 0.5, seed=0)
-    assert set(prepared[prepared["method"] == "base"]["label"]) == {"base"}
-    sides = prepared.groupby("prompt_id")["split"].nunique()
-    assert (sides == 1).all()
+def test_scores_of_each_class_are_sklearns() -> None:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    scores = table(0.6)
+    rows = summary.class_scores(scores, seed=0).set_index("class")
+    expected = precision_recall_fscore_support(scores["label"], scores["predicted"], labels=["base", "poet"])
+    for index, name in enumerate(("precision", "recall", "f1")):
+        assert list(rows.loc[["base", "poet"], name]) == pytest.approx(list(expected[index]))
+
+
+def test_an_instruction_that_works_lowers_the_rate() -> None:
+    rates = summary.attack_rates(attacked(), seed=0).set_index("instruction")
+    assert list(rates.index) == ["be-plain", "drop-it", "any", "continued"]
+    assert rates.loc["be-plain", "rate"] == pytest.approx(0.6)
+    assert rates.loc["be-plain", "change"] == pytest.approx(-0.3)
+    assert rates.loc["be-plain", "change_high"] < 0
+    assert rates.loc["any", "rate"] == pytest.approx(0.5)
+    assert (rates.loc["any", "n"], rates.loc["any", "responses"]) == (50, 100)
+
+
+def test_scores_per_instruction_compare_with_the_base_under_it() -> None:
+    scores = summary.instruction_scores(attacked(), seed=0).set_index("instruction")
+    assert scores.loc["none", "accuracy"] == pytest.approx(93 / 100)
+    assert scores.loc["drop-it", "accuracy"] == pytest.approx(68 / 100)
+    assert scores.loc["none", "macro_f1"] > scores.loc["drop-it", "macro_f1_high"]
+
+
+def test_confusion_shares_add_up() -> None:
+    confusion = summary.confusion(attacked())
+    shares = confusion.groupby(["method", "instruction", "class"])["share"].sum()
+    assert shares.to_numpy() == pytest.approx(np.ones(len(shares)))
+    row = confusion[(confusion["class"] == "base") & (confusion["taken_for"] == "poet")].iloc[0]
+    assert row["share"] == pytest.approx(2 / 50)
+
+
+def test_calibration_of_a_known_confidence() -> None:
+    scores = table(0.9)
+    rows = summary.calibration(scores)
+    assert rows["responses"].sum() == len(scores)
+    taken = rows[np.isclose(rows["confidence"], 0.8)].iloc[0]
+    assert taken["accuracy"] == pytest.approx(45 / 47)
+    gap = (47 * abs(45 / 47 - 0.8) + 53 * abs(48 / 53 - 0.9)) / 100
+    assert summary.calibration_error(scores, seed=0).value == pytest.approx(gap)
+
+
+def test_labels_of_the_base_are_base_and_attacks_are_never_trained_on() -> None:
+    train, test = prepare(attacked().drop(columns="label"), 0.5, seed=0)
+    both = pd.concat([train, test])
+    assert set(both[both["method"] == "base"]["label"]) == {"base"}
+    assert set(train["instruction"]) == {"none"}
+    assert set(test["instruction"]) == set(ATTACKS)
+    assert not set(train["prompt_id"]) & set(test["prompt_id"])
 
 
 def test_the_surface_baseline_learns_a_surface() -> None:

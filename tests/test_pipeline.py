@@ -23,6 +23,7 @@ from characterflow.files import read_json, read_jsonl
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1500)]
 
+METHODS = ["prompted", "distilled", "persona", "reflections"]
 MINIATURE = {
     "models": ["smollm2"],
     "personas": ["sarcasm", "poeticism"],
@@ -44,13 +45,19 @@ MINIATURE = {
         "cut_unfinished": True,
     },
     "introspection": {"batch_size": 4, "rank": 8, "alpha": 16, "max_length": 256},
+    "judge": {"model": "smollm2"},
     "evaluation": {
+        "methods": METHODS,
+        "robustness": {"attacked_prompts": 1},
+        "coherence": {"prompts": 2},
         "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 8},
         "sampling": {"max_tokens": 16},
         "classifier": {"model": "minilm", "epochs": 1, "batch_size": 8, "max_tokens": 32},
     },
 }
 TRAITS = 2
+SCORED = {"classifier", "robustness_tables", "robustness_figures", "coherence_tables", "coherence_figures"}
+SHOWN = {"report", "all"}
 
 
 @pytest.fixture(scope="session")
@@ -137,8 +144,8 @@ def test_every_artifact_is_there(project: Path) -> None:
         assert read_json(folder / "persona" / "merge.json")["relative_error"]["max"] < 1e-5
         log = read_jsonl(folder / "distillation" / "training_log.jsonl")
         assert {row["split"] for row in log} == {"train", "evaluation"}
-    rates = pd.read_csv(results / "tables" / "persona_rates.csv")
-    assert len(rates) == 6
+    rates = pd.read_csv(results / "tables" / "robustness_rates.csv")
+    assert len(rates) == len(MINIATURE["personas"]) * (1 + len(METHODS))
     assert (rates["n"] == 4).all()
     assert ((rates["rate_low"] <= rates["rate"]) & (rates["rate"] <= rates["rate_high"])).all()
     for persona in MINIATURE["personas"]:
@@ -156,7 +163,7 @@ def test_the_report_says_who_taught_and_loads_nothing(project: Path) -> None:
     page = (project / "results" / "report" / "index.html").read_text()
     assert "is a recording" in page
     assert not re.search(r"(src|href)\s*=\s*[\"']?https?:", page)
-    assert page.count("<svg") == 2
+    assert page.count("data:image/svg+xml;base64,") == 6
 
 
 def test_a_finished_run_has_nothing_to_do(project: Path) -> None:
@@ -175,8 +182,9 @@ def test_an_edited_constitution_reruns_its_persona_alone(project: Path) -> None:
         "distill",
         "introspect",
     ]
-    own += ["introspection_dataset", "introspection_train", "merge", "persona_responses"]
-    shared = {"classifier", "tables", "figures", "report", "all"}
+    own += ["introspection_dataset", "introspection_train", "merge", "robustness_responses"]
+    own += ["ablation_dataset", "ablation_train", "ablation_merge", "coherence_verdicts"]
+    shared = SCORED | SHOWN | {"training_tables", "training_figures"}
     assert set(jobs) == {f"{rule} sarcasm" for rule in own} | shared
 
 
@@ -184,17 +192,16 @@ def test_another_merge_weight_reruns_the_merge_and_what_follows(project: Path) -
     changed = {**MINIATURE, "merge": {"weights": {"introspection": 0.5}}}
     with edited(project / "config" / "miniature.yaml", yaml.safe_dump(MINIATURE), yaml.safe_dump(changed)):
         jobs = would_run(project, "all")
-    follows = {
-        f"{rule} {persona}" for rule in ("merge", "persona_responses") for persona in MINIATURE["personas"]
-    }
-    assert set(jobs) == follows | {"classifier", "tables", "figures", "report", "all"}
+    rules = ("merge", "ablation_merge", "robustness_responses", "coherence_verdicts")
+    follows = {f"{rule} {persona}" for rule in rules for persona in MINIATURE["personas"]}
+    assert set(jobs) == follows | SCORED | SHOWN
 
 
 def test_an_edited_module_reruns_the_rules_that_use_it(project: Path) -> None:
     with edited(
         project / "src" / "characterflow" / "evaluation" / "summary.py", "import numpy", "X = 1\nimport numpy"
     ):
-        assert set(would_run(project, "all")) == {"tables", "figures", "report", "all"}
+        assert set(would_run(project, "all")) == {"robustness_tables", "robustness_figures"} | SHOWN
     with edited(project / "src" / "characterflow" / "evaluation" / "summary.py", '"""From', '"""Out of'):
         assert would_run(project, "all") == Counter()
 

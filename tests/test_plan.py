@@ -41,11 +41,16 @@ DEMO_JOBS = {
     "introspection_dataset": 2,
     "introspection_train": 2,
     "merge": 2,
-    "base_responses": 1,
-    "persona_responses": 2,
+    "base_robustness_responses": 1,
+    "robustness_responses": 2,
     "classifier": 1,
-    "tables": 1,
-    "figures": 1,
+    "robustness_tables": 1,
+    "coherence_verdicts": 2,
+    "coherence_tables": 1,
+    "coherence_figures": 1,
+    "robustness_figures": 1,
+    "training_tables": 1,
+    "training_figures": 1,
     "report": 1,
 }
 # One small model, two personas with ten traits of five questions each, in numbers easy to multiply.
@@ -68,7 +73,12 @@ SMALL: dict[str, Any] = {
         "conversation_sampling": {"max_tokens": 48},
     },
     "introspection": {"max_length": 512, "epochs": 2},
+    "judge": {"model": "smollm2"},
     "evaluation": {
+        "include": ["robustness", "coherence"],
+        "methods": ["prompted", "distilled", "persona"],
+        "robustness": {"attacked_prompts": 5, "continuation_turns": 2},
+        "coherence": {"prompts": 10},
         "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 90},
         "sampling": {"max_tokens": 48},
         "classifier": {"model": "minilm", "epochs": 4, "test_share": 0.5, "max_tokens": 64},
@@ -127,15 +137,17 @@ def test_requests_and_tokens_of_a_small_run() -> None:
         for rule, cost in costs.items()
         if cost.requests or cost.trained_tokens
     }
+    asked = 90 + 5 * 8 + 5 * 2
     assert figures == {
         "student_general": (50, 50 * 64, 0, 1),
         "student": (2 * 50, 2 * 50 * 64, 0, 2),
         "distill": (0, 0, 2 * 100 * ((40 + 96) + (40 + 64)), 0),
         "introspect": (2 * (30 + 12 * 3), 2 * (30 * 80 + 36 * 48), 0, 2),
         "introspection_train": (0, 0, 2 * 2 * (30 * (40 + 80) + 12 * (40 + 4 * 48)), 0),
-        "base_responses": (90, 90 * 48, 0, 1),
-        "persona_responses": (2 * 180, 2 * 180 * 48, 0, 2),
-        "classifier": (0, 0, 4 * 90 * 5 * 48 // 2, 0),
+        "base_robustness_responses": (asked, asked * 48, 0, 1),
+        "robustness_responses": (2 * 3 * asked, 2 * 3 * asked * 48, 0, 2),
+        "classifier": (0, 0, 4 * 90 * 7 * 48 // 2, 0),
+        "coherence_verdicts": (2 * 2 * 2 * 10, 2 * 2 * 2 * 10 * 2, 0, 2),
     }
     assert all(cost.new_tokens == cost.most_new_tokens for cost in costs.values())
 
@@ -151,8 +163,13 @@ def test_hours_follow_from_the_throughput() -> None:
     costs = plan_of(load(SMALL))
     assert costs["distill"].cpu_hours == pytest.approx((48000 / 80 + 2 * 30) / 3600)
     assert costs["student"].cpu_hours == pytest.approx((6400 / 100 + 2 * 30) / 3600)
-    assert costs["classifier"].cpu_hours == pytest.approx((43200 / 1000 + 30) / 3600)
-    assert costs["teacher"].cpu_hours == costs["figures"].cpu_hours == total(costs.values()).gpu_hours == 0
+    assert costs["classifier"].cpu_hours == pytest.approx((60480 / 1000 + 30) / 3600)
+    assert (
+        costs["teacher"].cpu_hours
+        == costs["training_figures"].cpu_hours
+        == total(costs.values()).gpu_hours
+        == 0
+    )
 
 
 def test_disk_is_near_what_the_demo_leaves() -> None:
@@ -176,7 +193,7 @@ def test_paper_configuration_is_plausible() -> None:
     assert costs["introspect"].requests == 33 * (10 * 1000 + 2000 * 9)
     assert costs["expand_prompts"].requests == 11 * 10 * 2
     whole = total(costs.values())
-    assert whole.jobs == 316
+    assert whole.jobs == 353
     assert 50 < whole.gpu_hours < 500
     assert 250 < whole.gigabytes < 500
     assert whole.new_tokens < whole.most_new_tokens
@@ -298,7 +315,7 @@ def test_the_command_prints_plan_and_measure(
     assert rows["student"][:2] == ["2", "200"]
     assert rows["student"][-3:] == ["1", "42", "0.03"]
     assert rows["merge"] == ["2", "0.33"]
-    assert rows["total"][0] == "32"
+    assert rows["total"][0] == "38"
     assert "distill dominates: " in output
     assert max(map(len, output.splitlines())) < 160
 

@@ -589,16 +589,28 @@ def introspection_loss(model: Any, made: Any) -> float:
     return total / count
 
 
-def test_two_processes_under_the_launcher_make_the_same_adapter(model: Path, tmp_path: Path) -> None:
+# What Slurm's programs say in a job on two nodes; srun starts the command once for each, here.
+SLURM = {
+    "scontrol": "echo one; echo two",
+    "sinfo": "echo 127.0.0.1",
+    "srun": """while [ "$1" != "$PYTHON" ]; do shift; done
+SLURM_NODEID=0 "$@" & SLURM_NODEID=1 "$@" & wait -n && wait -n""",
+}
+ONE_NODE, TWO_NODES = ["--gpus", "2"], ["--gpus", "1", "--nodes", "2"]
+
+
+@pytest.mark.parametrize("places", [ONE_NODE, TWO_NODES], ids=["one node", "two nodes"])
+def test_two_processes_under_the_launcher_make_the_same_adapter(
+    model: Path, tmp_path: Path, places: list[str]
+) -> None:
     settings: dict[str, Any] = SMALL | {"batch_size": 3, "evaluation_share": 0.2}
     alone = distilled(model, tmp_path / "alone", **settings)
     made = task(model, tmp_path / "two", pairs())
-    launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--num_gpus", "2", "--no_local_rank"]
+    launcher = [sys.executable, "-m", "characterflow.training.launch", *places]
     script = [SCRIPTS / "distill.py", "--model", model, "--data", made.data, "--output", made.output]
-    environment = {key: value for key, value in os.environ.items() if key not in ("RANK", "LOCAL_RANK")}
     done = subprocess.run(
         [*map(str, [*launcher, *script]), "--settings", json.dumps(settings)],
-        env=environment | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"},
+        env=slurm_job(tmp_path / "bin"),
         capture_output=True,
         text=True,
         timeout=300,
@@ -610,3 +622,38 @@ def test_two_processes_under_the_launcher_make_the_same_adapter(model: Path, tmp
     for one, two in zip(log_rows(alone, "evaluation"), log_rows(made, "evaluation"), strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
     assert json.loads((made.output / "training.json").read_text())["processes"] == 2
+
+
+def slurm_job(programs: Path) -> dict[str, str]:
+    """The environment of a Slurm job on two nodes, its programs played by shell scripts."""
+    programs.mkdir()
+    for name, text in SLURM.items():
+        (programs / name).write_text(f"#!/bin/bash\n{text}\n")
+        (programs / name).chmod(0o755)
+    kept = {key: value for key, value in os.environ.items() if key not in ("RANK", "LOCAL_RANK")}
+    job = {"SLURM_JOB_NODELIST": "[one,two]", "SLURM_JOB_ID": str(os.getpid()), "PYTHON": sys.executable}
+    return kept | job | {"OMP_NUM_THREADS": "1", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_launcher_uses_the_gpus_that_the_job_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    from characterflow.training.launch import devices
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    assert devices(2) == ["4", "6"]
+    with pytest.raises(UserError, match="given 3 GPUs; expected 4"):
+        devices(4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert devices(2) == ["0", "1"]
+
+
+def test_several_nodes_need_a_job_that_has_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from characterflow.training.launch import hosts_of_job
+
+    monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
+    with pytest.raises(UserError, match="nodes: 2: several nodes are those of a Slurm job"):
+        hosts_of_job(2)
+    for key, value in slurm_job(tmp_path / "bin").items():
+        monkeypatch.setenv(key, value)
+    assert hosts_of_job(2) == ["one", "two"]
+    with pytest.raises(UserError, match="the job has 2 nodes; expected 3"):
+        hosts_of_job(3)

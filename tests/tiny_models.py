@@ -122,6 +122,19 @@ def tiny_model(
     return folder
 
 
+def tiny_encoder(folder: Path, *, seed: int = 0) -> Path:
+    """Save a random BERT with the same tokenizer, for classifiers."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(seed)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def tiny_adapter(folder: Path, model_folder: Path, *, seed: int = 1) -> Path:
     """Save a LoRA adapter for a tiny model that changes what it says."""
     import torch

@@ -5,6 +5,7 @@ shape (out, rank), scale = alpha / rank (Hu et al. 2021, arXiv 2106.09685, secti
 alpha / sqrt(rank) where the adapter says use_rslora (arXiv 2312.03732).
 """
 
+import copy
 import json
 import math
 import shutil
@@ -51,14 +52,28 @@ def _of_module(config: dict[str, Any], pattern: str, module: str, default: float
     return matches[0] if matches else default
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    """An adapter's configuration; UserError where it is not that of a LoRA with a rank and an alpha."""
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / CONFIG}: expected a JSON object, found {type(config).__name__}")
+    if config.get("peft_type") != "LORA":
+        raise UserError(f"{folder / CONFIG}: expected peft_type LORA, found {config.get('peft_type')!r}")
+    if type(config.get("r")) is not int or config["r"] < 1:
+        raise UserError(f"{folder / CONFIG}: r: expected a rank of at least 1, found {config.get('r')!r}")
+    if type(config.get("lora_alpha")) not in (int, float):
+        raise UserError(
+            f"{folder / CONFIG}: lora_alpha: expected a number, found {config.get('lora_alpha')!r}"
+        )
+    return config
+
+
 def load(folder: Path) -> Adapter:
     """Read a PEFT LoRA folder; UserError where it is none, or has parts that a LoRA sum cannot express."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    config = read_json(folder / CONFIG)
-    if config.get("peft_type") != "LORA":
-        raise UserError(f"{folder / CONFIG}: expected peft_type LORA, found {config.get('peft_type')!r}")
+    config = _config(folder)
     for key in ("use_dora", "modules_to_save"):
         if config.get(key):
             raise UserError(
@@ -86,7 +101,7 @@ def load(folder: Path) -> Adapter:
 
 def highest_rank(folder: Path) -> int:
     """The largest rank of an adapter's modules, from its configuration."""
-    config = read_json(folder / CONFIG)
+    config = _config(folder)
     return max([config["r"], *(config.get("rank_pattern") or {}).values()])
 
 
@@ -224,6 +239,30 @@ def _merged_config(
     return config
 
 
+def check_fit(model: Path, adapter: Adapter) -> None:
+    """UserError where a model folder lacks a module that an adapter updates, or has it in another shape."""
+    known = shapes(model)
+    for module, (first, second) in adapter.factors.items():
+        name, update = f"{module}.weight", (second.shape[0], first.shape[1])
+        if name not in known:
+            raise UserError(f"{adapter.folder}: {model} has no module {module!r}")
+        if known[name] != update:
+            raise UserError(
+                f"{adapter.folder}: its update of {name} has shape {update}; {model} has {known[name]}"
+            )
+
+
+def shapes(model: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a model folder, from the headers of its files."""
+    from safetensors import safe_open
+
+    found = {}
+    for shard in shards(model):
+        with safe_open(model / shard, framework="pt") as file:
+            found.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+    return found
+
+
 def shards(model: Path) -> list[str]:
     """Names of a model folder's safetensors files; UserError where there are none."""
     if (model / INDEX).exists():
@@ -259,6 +298,25 @@ def fold(model: Path, adapters: list[Adapter], output: Path) -> None:
     if left:
         raise UserError(f"{adapters[0].folder}: {model} has no module {sorted(left)[0]!r}")
     copy_without_weights(model, output)
+
+
+def fold_into(model: Any, adapter: Adapter) -> Any:
+    """A copy of a loaded model with an adapter in its weights; what the adapter leaves alone is shared.
+
+    Raises UserError where the model has no such module, or has it in another shape.
+    """
+    import torch
+
+    shared = {id(parameter): parameter for parameter in model.parameters()}
+    folded = copy.deepcopy(model, memo=shared)
+    modules = dict(folded.named_modules())
+    for name in adapter.factors:
+        weight, update = getattr(modules.get(name), "weight", None), adapter.update(name)
+        if weight is None or weight.shape != update.shape:
+            raise UserError(f"{adapter.folder}: {model.name_or_path} has no module {name!r} of its shape")
+        added = (weight.float() + update.to(weight.device)).to(weight.dtype)
+        modules[name].weight = torch.nn.Parameter(added, requires_grad=False)
+    return folded
 
 
 def copy_without_weights(model: Path, output: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from characterflow.commands import adapters, constitution, plan, provenance
+from characterflow.commands import adapters, chat, constitution, plan, provenance
 from characterflow.commands.options import HELP_OPTIONS
 from characterflow.errors import UserError
 from characterflow.job import BAD_INPUT
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(constitution.app, name="constitution")
 app.command()(plan.plan)
+app.command()(chat.chat)
 app.command(cls=adapters.WeightedCommand)(adapters.merge)
 app.command()(adapters.fold)
 app.command()(adapters.blend)

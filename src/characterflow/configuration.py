@@ -5,8 +5,10 @@ What a rule needs of it is derived here as plain dictionaries, which reach scrip
 
 import difflib
 import functools
+import math
+import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,13 @@ from characterflow.files import read_text
 Settings = dict[str, Any]
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 RECORDED = "recorded"
+COHERENCE_RIVALS = ("prompted", "distilled")
 PLANNING = ("parameters", "throughput")
+UNTRAINED = frozenset({"base", "prompted"})
+ABLATIONS = frozenset({"reflections", "conversations"})
+TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
+COMMIT = re.compile("[0-9a-f]{40}")
+BY = "by-"  # before the author of introspection data, in the name of an ablation
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,8 @@ class Configuration:
         Raises UserError where responses should be recorded but are not, and no model stands in.
         """
         teacher = self.run["teacher"]
+        if self.recorded_preferences(persona):
+            return RECORDED
         if teacher["model"] != RECORDED:
             return teacher["model"]
         if Path(self.recorded_file(persona)).exists():
@@ -94,6 +104,11 @@ class Configuration:
                 f"{persona!r}, or a model as teacher.model or teacher.unrecorded"
             )
         return teacher["unrecorded"]
+
+    def recorded_preferences(self, persona: str) -> str | None:
+        """The file of chosen and rejected replies for a persona; None where its replies are generated."""
+        file = (self.run["preferences"]["recorded"] or "").replace("{persona}", persona)
+        return file if file and Path(file).exists() else None
 
     def recorded_file(self, persona: str) -> str:
         """The file of recorded responses for a persona."""
@@ -119,7 +134,11 @@ class Configuration:
     def training(self, stage: str, model: str) -> Settings:
         """Settings of a training rule: the stage's, the model's, the run's seed."""
         entry = self.models[model]
-        return {**self.section(stage), **entry["training"], "dtype": entry["dtype"]}
+        return {**self.section(stage), **_without(entry["training"], "nodes"), "dtype": entry["dtype"]}
+
+    def training_nodes(self, model: str) -> int:
+        """Nodes that a training runs on, each with the model's GPUs."""
+        return self.models[model]["training"]["nodes"]
 
     def expansion(self) -> Settings:
         """Settings of the rule `expand_prompts`."""
@@ -135,7 +154,7 @@ class Configuration:
     def preferences(self, model: str, persona: str) -> Settings:
         """Settings of the rule `preference_pairs`."""
         return {
-            **self.run["preferences"],
+            **_without(self.run["preferences"], "recorded"),
             "teacher_names": self.teacher_names(persona),
             "student_name": self.name(model),
             "template_arguments": self.models[model]["template_arguments"],
@@ -161,11 +180,69 @@ class Configuration:
         return {"name": self.name(model), "cut_unfinished": self.run["introspection_data"]["cut_unfinished"]}
 
     def report(self) -> Settings:
-        """Settings of the rule `report`: the whole run, who teaches, and the models' names."""
+        """Settings of the rule `report`: the whole run, and every model that it could name."""
+        return {"run": self.run, "models": {model: self.entry(model) for model in self.models}}
+
+    def adapter_folder(self, method: str, model: str, persona: str) -> str | None:
+        """The folder of the adapter behind a method, below the results; None where a method has none."""
+        places = {"distilled": "distillation", "persona": "persona"}
+        if method in UNTRAINED:
+            return None
+        released = method in self.run["evaluation"]["adapters"]
+        place = f"released/{method}" if released else places.get(method, f"ablations/{method}/persona")
+        return f"{self.run['results']}/{model}/{persona}/{place}"
+
+    def released_adapter(self, name: str, model: str, persona: str) -> Settings:
+        """Where an adapter that others released comes from: settings of the rule `fetch_adapter`."""
+        source = self.run["evaluation"]["adapters"][name]
+        names = {"{model}": model, "{persona}": persona}
+        return {key: functools.reduce(_replace, names.items(), value) for key, value in source.items()}
+
+    def trains(self) -> bool:
+        """Whether a method of the run is an adapter that the run itself trains."""
+        evaluation = self.run["evaluation"]
+        return bool(set(evaluation["methods"]) - UNTRAINED - evaluation["adapters"].keys())
+
+    def is_ablation(self, method: str) -> bool:
+        """Whether a method is the persona with other introspection data."""
+        return method in ABLATIONS or method.startswith(BY)
+
+    def served_methods(self) -> list[str]:
+        """The methods of the run that one engine serves together: all but the base."""
+        return [name for name in self.run["evaluation"]["methods"] if name != "base"]
+
+    def robustness(self, model: str, methods: list[str]) -> Settings:
+        """Settings of the rules that answer held-out prompts, plain and attacked, by some methods."""
+        evaluation = self.run["evaluation"]
         return {
-            "run": self.run,
-            "teachers": {persona: self.teacher_model(persona) for persona in self.run["personas"]},
-            "models": {model: self.entry(model) for model in self.run["models"]},
+            **_select(evaluation["robustness"], "attacked_prompts", "continuation_turns"),
+            "test_share": evaluation["classifier"]["test_share"],
+            "sampling": evaluation["sampling"],
+            "engine": self.engine(model),
+            "name": self.name(model),
+            "methods": methods,
+            "seed": self.run["seed"],
+        }
+
+    def judge(self) -> Settings:
+        """Engine settings of the judge."""
+        return self.engine(self.run["judge"]["model"])
+
+    def coherence(self) -> Settings:
+        """Settings of the rule `coherence_verdicts`; UserError where the methods leave nothing to compare."""
+        evaluation = self.run["evaluation"]
+        rivals = [name for name in COHERENCE_RIVALS if name in evaluation["methods"]]
+        if "persona" not in evaluation["methods"] or not rivals:
+            raise UserError(
+                f"evaluation.methods: expected persona and at least one of {', '.join(COHERENCE_RIVALS)}, "
+                "which coherence in evaluation.include compares"
+            )
+        return {
+            "engine": self.judge(),
+            "rivals": rivals,
+            "prompts": evaluation["coherence"]["prompts"],
+            "test_share": evaluation["classifier"]["test_share"],
+            "seed": self.run["seed"],
         }
 
     def base_arguments(self, model: str) -> str:
@@ -217,12 +294,26 @@ def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
     """
     where = _name_finder([Path(file) for file in files])
     complete = validate(dict(run), _schema("config"), where)
-    models_file = Path(complete["models_file"])
-    entries = read_yaml(models_file)
-    models = validate(entries, _schema("models"), lambda _: str(models_file))
+    models = load_models(Path(complete["models_file"]))
     configuration = Configuration(complete, models)
     _check_models(configuration, where)
+    _check_methods(configuration, where)
+    _check_adapters(configuration, where)
+    _check_recorded(configuration, where)
     return configuration
+
+
+def load_models(file: Path) -> dict[str, Settings]:
+    """The entries of a models file, with defaults; UserError for the first fault."""
+    entries = validate(read_yaml(file), _schema("models"), lambda _: str(file))
+    for name, entry in entries.items():
+        revision = entry["source"].get("revision")
+        if entry["trust_remote_code"] and revision and not COMMIT.fullmatch(revision):
+            raise UserError(
+                f"{file}: {name}.source.revision: expected a commit of 40 hexadecimal digits, because "
+                f"trust_remote_code runs the code that it brings, found {revision!r}"
+            )
+    return entries
 
 
 def _check_models(configuration: Configuration, where: Any) -> None:
@@ -235,6 +326,7 @@ def _check_models(configuration: Configuration, where: Any) -> None:
         (("teacher", "unrecorded"), run["teacher"]["unrecorded"]),
     ]
     named += [(("evaluation", "classifier", "model"), run["evaluation"]["classifier"]["model"])]
+    named += [(("judge", "model"), run["judge"]["model"])]
     for path, name in named:
         if (
             name is None
@@ -245,6 +337,47 @@ def _check_models(configuration: Configuration, where: Any) -> None:
         raise UserError(
             f"{where(path)}: {'.'.join(path)}: no model {name!r} in {run['models_file']}"
             f"{_suggestion(name, configuration.models)}"
+        )
+
+
+def _check_methods(configuration: Configuration, where: Any) -> None:
+    """Every method is one that the workflow makes or a released adapter; one at least is not the base."""
+    run = configuration.run
+    names, path = run["evaluation"]["methods"], ("evaluation", "methods")
+    known = [*sorted(UNTRAINED | TRAINED), *run["evaluation"]["adapters"]]
+    for name in names:
+        author = name.removeprefix(BY)
+        if name not in known and (author == name or author not in configuration.models):
+            authors = _suggestion(author, configuration.models) if author != name else ""
+            raise UserError(
+                f"{where(path)}: evaluation.methods: {name!r}: expected one of {', '.join(known)}, or "
+                f"{BY}AUTHOR with a model of {run['models_file']}{authors or _suggestion(name, known)}"
+            )
+    if not set(names) - {"base"}:
+        raise UserError(f"{where(path)}: evaluation.methods: expected at least one method beside base")
+
+
+def _check_adapters(configuration: Configuration, where: Any) -> None:
+    """A released adapter's name is its own, and its values have no other placeholders than the known ones."""
+    for name, source in configuration.run["evaluation"]["adapters"].items():
+        path = ("evaluation", "adapters", name)
+        if name in UNTRAINED | TRAINED or name.startswith(BY):
+            raise UserError(f"{where(path)}: {'.'.join(path)}: the name of a method that the workflow makes")
+        for key, value in source.items():
+            odd = [part for part in re.findall(r"\{\w*\}", value) if part not in ("{model}", "{persona}")]
+            if odd:
+                place = f"{where(path)}: {'.'.join(path)}.{key}"
+                raise UserError(f"{place}: expected {{model}} or {{persona}}, found {odd[0]}")
+
+
+def _check_recorded(configuration: Configuration, where: Any) -> None:
+    """Recorded preferences are there for one persona of the run at least."""
+    run = configuration.run
+    file = run["preferences"]["recorded"]
+    if file and not any(configuration.recorded_preferences(persona) for persona in run["personas"]):
+        raise UserError(
+            f"{where(('preferences', 'recorded'))}: preferences.recorded: no such file for any persona "
+            f"of the run; expected {file.replace('{persona}', run['personas'][0])}"
         )
 
 
@@ -265,6 +398,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"expected a text as key, found a {type(key).__name__}", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} occurs twice", key_node.start_mark
@@ -290,7 +427,17 @@ def validate(value: Any, schema: Settings, where: Any) -> Any:
         error = _deepest(errors[0])
         path, message = _explain(error)
         raise UserError(f"{where(path)}: {'.'.join(map(str, path)) or 'top level'}: {message}")
+    _check_finite(value, (), where)
     return fill_defaults(value, schema, schema)
+
+
+def _check_finite(value: Any, path: tuple[Any, ...], where: Any) -> None:
+    """JSON Schema's bounds let NaN through; UserError for it and for infinity."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_finite(inner, (*path, key), where)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where(path)}: {'.'.join(map(str, path))}: expected a finite number, found {value}")
 
 
 def _deepest(error: ValidationError) -> ValidationError:
@@ -324,7 +471,7 @@ def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
         heads = [schema["required"] for schema in error.validator_value if "required" in schema]
         if heads:
             return path, f"expected {' or '.join(' with '.join(head) for head in heads)}"
-    if error.parent is not None and error.parent.validator == "propertyNames":
+    if "propertyNames" in error.absolute_schema_path:
         return path, f"{error.instance!r} is not a name that fits a path"
     return path, f"{_wanted(error)}, found {error.instance!r}{_number_hint(error)}"
 
@@ -435,6 +582,10 @@ def _has(content: Any, path: tuple[Any, ...]) -> bool:
             return False
         content = content[key]
     return True
+
+
+def _replace(text: str, pair: tuple[str, str]) -> str:
+    return text.replace(*pair)
 
 
 def _select(mapping: Settings, *keys: str) -> Settings:

@@ -55,7 +55,7 @@ def load_prompts(entry: dict[str, Any], name: str) -> list[str]:
     count, seed = entry.get("count"), entry.get("seed")
     prompts: dict[str, None] = {}
     skipped = Counter[str]()
-    for place, row in _rows(entry, name):
+    for place, row in located_rows(entry, name):
         prompt, reason = _prompt(entry, name, place, row)
         if reason or prompt in prompts:
             skipped[reason or "repeated"] += 1
@@ -150,7 +150,8 @@ def first_user_turn(value: Any) -> str | None:
 # From an entry to rows, each with its place in words.
 
 
-def _rows(entry: dict[str, Any], name: str) -> Iterator[Located]:
+def located_rows(entry: dict[str, Any], name: str) -> Iterator[Located]:
+    """The rows of a data set, each with its place in words. entry: path, or hub with revision and split."""
     if "hub" in entry:
         return _hub_rows(entry, name)
     path = Path(entry["path"])

@@ -124,13 +124,16 @@ async def generate(
             part.append(sample_key(sample), row)
             report.finished()
 
+    failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(in_flight or engine.concurrency, len(missing))):
                 group.create_task(worker())
     except* Exception as errors:
+        failure = errors.exceptions[0]
+    if failure is not None:  # raised out here: some versions of Python put what `except*` raises into a group
         part.close()
-        raise errors.exceptions[0] from None
+        raise failure
     rows = [part.rows[sample_key(sample)] for sample in samples]
     part.close()
     write_jsonl(output, rows)

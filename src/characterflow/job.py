@@ -81,6 +81,8 @@ def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
         where = f" (traceback in {arguments.log})" if arguments.log else ""
         progress(f"error: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}")
         sys.exit(FAILURE)
+    finally:
+        _clean_ups = None
 
 
 def _redirect_output(log: Path) -> None:

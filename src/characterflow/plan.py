@@ -8,16 +8,19 @@ file. Measured figures are those of Snakemake's benchmark files and of the artif
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from characterflow.configuration import RECORDED, Configuration, Settings
+from characterflow.configuration import BY, RECORDED, Configuration, Settings
 from characterflow.constitutions import Constitution
 from characterflow.errors import UserError
+from characterflow.evaluation.methods import BASE, PROMPTED
+from characterflow.evaluation.robustness import load_instructions
 from characterflow.files import read_jsonl, read_text
 from characterflow.introspection import REFLECTION_PROMPTS
 from characterflow.prompts import Expansion, expansion, needs_model
+from characterflow.recorded_pairs import load_pairs, prompt_rows
 from characterflow.responses import trait_prompt
 from characterflow.training.log import FILE as TRAINING_LOG
 
@@ -27,6 +30,8 @@ REPLY = 300
 REASONING = 700
 REFLECTION = 800
 UTTERANCE = 200
+INSTRUCTION = 25
+VERDICT = 2
 INVENTED_PROMPT = 35
 CHARACTERS_A_TOKEN = 4
 BYTES_A_TOKEN = 5
@@ -47,6 +52,8 @@ START_ON_GPU, START_ON_CPU = 120, 30
 # for SmolLM2 135M, Gemma 3 4B, Qwen 2.5 7B and Llama 3.1 8B.
 LORA_FACTOR = 28
 BYTES_A_FLOAT = 4
+
+TRAINING = ("distill", "introspection_train", "ablation_train")
 
 
 @dataclass(frozen=True)
@@ -190,6 +197,7 @@ def _seconds(configuration: Configuration, job: Job) -> float:
 def _hours(configuration: Configuration, job: Job, seconds: float) -> tuple[float, float]:
     """Hours of GPUs, and of a job without one."""
     gpus = configuration.gpus(job.model) if job.model else 0
+    gpus *= configuration.training_nodes(job.model) if job.model and job.rule in TRAINING else 1
     hours = seconds / 3600
     return hours * gpus, 0.0 if gpus else hours
 
@@ -265,7 +273,10 @@ class _Run:
         return expansion(settings)
 
     def prompts(self, persona: str) -> int:
-        """Prompts of a constitution once they are expanded."""
+        """Prompts of a constitution once they are expanded, or of the recorded pairs in its place."""
+        recorded = self.configuration.recorded_preferences(persona)
+        if recorded:
+            return len(prompt_rows(load_pairs({"path": recorded}, "preferences.recorded")[0]))
         wanted = self.settings["prompts"]["per_trait"]
         traits = self.constitutions[persona].traits
         return sum(
@@ -280,6 +291,11 @@ class _Run:
     def replies(self, stage: str) -> int:
         """Expected tokens of a reply of the teacher or the student."""
         return min(REPLY, self.settings[stage]["sampling"]["max_tokens"])
+
+    @property
+    def tests(self) -> int:
+        """Held-out prompts on which the classifier is scored."""
+        return round(self.settings["evaluation"]["classifier"]["test_share"] * self.evaluation)
 
     def loads(self, model: str) -> int:
         """Engine loads of a job that generates with a model."""
@@ -300,7 +316,9 @@ def jobs(configuration: Configuration, constitutions: Mapping[str, Constitution]
     general = _dataset_size(configuration.run["prompts"]["general"], "prompts.general")
     evaluation = _dataset_size(configuration.run["evaluation"]["prompts"], "evaluation.prompts")
     run = _Run(configuration, constitutions, general, evaluation)
-    stages = (_models, _prompts, _responses, _distillation, _introspection, _persona, _evaluation, _report)
+    training = (_responses, _distillation, _introspection, _persona, _ablations)
+    trained = training if configuration.trains() else ()
+    stages = [_models, _prompts, *trained, _released, _evaluation, _report]
     return [job for stage in stages for job in stage(run)]
 
 
@@ -327,6 +345,7 @@ def _models(run: _Run) -> list[Job]:
     teachers = [configuration.teacher_model(persona) for persona in settings["personas"]]
     named = [*settings["models"], settings["prompts"]["expander"], *teachers]
     named.append(settings["evaluation"]["classifier"]["model"])
+    named += [settings["judge"]["model"]] if "coherence" in settings["evaluation"]["include"] else []
     fetched = [name for name in dict.fromkeys(named) if name and name != RECORDED]
     return [
         Job("fetch_model", name, outputs=(f"models/{name}",), disk=_model_bytes(configuration.models[name]))
@@ -345,7 +364,7 @@ def _model_bytes(entry: Settings) -> float:
 def _prompts(run: _Run) -> list[Job]:
     personas = run.settings["personas"]
     return [
-        *(_expand_prompts(run, persona) for persona in personas),
+        *(_recorded(run, persona) or _expand_prompts(run, persona) for persona in personas),
         Job("general_prompts", outputs=("prompts/general.jsonl",), disk=BYTES_A_TOKEN * PROMPT * run.general),
         Job(
             "evaluation_prompts",
@@ -357,6 +376,15 @@ def _prompts(run: _Run) -> list[Job]:
             for persona in personas
         ),
     ]
+
+
+def _recorded(run: _Run, persona: str) -> Job | None:
+    """Recorded pairs bring the persona's prompts and the teacher's replies."""
+    if not run.configuration.recorded_preferences(persona):
+        return None
+    outputs = (f"prompts/{persona}.jsonl", f"teacher/{persona}.jsonl")
+    disk = BYTES_A_TOKEN * run.prompts(persona) * (PROMPT + REPLY)
+    return Job("recorded_preferences", persona, outputs=outputs, disk=disk)
 
 
 def _expand_prompts(run: _Run, persona: str) -> Job:
@@ -382,14 +410,19 @@ def _expand_prompts(run: _Run, persona: str) -> Job:
 
 
 def _responses(run: _Run) -> list[Job]:
+    recorded = run.configuration.recorded_preferences
+    played = [persona for persona in run.settings["personas"] if not recorded(persona)]
     return [
-        *(_teacher(run, persona) for persona in run.settings["personas"]),
+        *(_teacher(run, persona) for persona in played),
         *(
             _student(run, "student_general", model, run.general, f"{model}/general.jsonl")
             for model in run.settings["models"]
+            if played
         ),
         *(
             _student(run, "student", model, run.prompts(persona), f"{model}/{persona}/student.jsonl")
+            if persona in played
+            else Job("recorded_student", f"{model}/{persona}", outputs=(f"{model}/{persona}/student.jsonl",))
             for model, persona in run.pairs
         ),
     ]
@@ -464,10 +497,7 @@ def _introspection_of(run: _Run, model: str, persona: str) -> list[Job]:
     asked = _asked(
         reflections, system + PROMPT, REFLECTION, data["reflection_sampling"]["max_tokens"]
     ) + _conversations(conversations, data["turns"], system, data["conversation_sampling"]["max_tokens"])
-    reflection = min(REFLECTION, data["reflection_sampling"]["max_tokens"])
-    utterance = min(UTTERANCE, data["conversation_sampling"]["max_tokens"])
-    rows = reflections * min(settings["max_length"], PROMPT + reflection)
-    rows += conversations * min(settings["max_length"], PROMPT + data["turns"] * utterance)
+    rows = sum(_introspection_tokens(run).values())
     texts = (f"{place}/reflections.jsonl", f"{place}/conversations.jsonl")
     return [
         Job("introspect", place, model, texts, asked, loads=run.loads(model), disk=_text(asked)),
@@ -488,6 +518,19 @@ def _introspection_of(run: _Run, model: str, persona: str) -> list[Job]:
     ]
 
 
+def _introspection_tokens(run: _Run) -> dict[str, int]:
+    """Tokens of the examples made of reflections and of conversations."""
+    data, longest = run.settings["introspection_data"], run.settings["introspection"]["max_length"]
+    reflection = min(REFLECTION, data["reflection_sampling"]["max_tokens"])
+    utterance = min(UTTERANCE, data["conversation_sampling"]["max_tokens"])
+    reflections = len(REFLECTION_PROMPTS) * data["reflections"]
+    conversations = data["free"] + data["leading"]
+    return {
+        "reflections": reflections * min(longest, PROMPT + reflection),
+        "conversations": conversations * min(longest, PROMPT + data["turns"] * utterance),
+    }
+
+
 def _conversations(count: int, turns: int, system: int, most: int) -> Asked:
     """A request for each turn but the opening, each with the system prompt and the whole history."""
     replies = turns - 1
@@ -497,67 +540,151 @@ def _conversations(count: int, turns: int, system: int, most: int) -> Asked:
 
 
 def _persona(run: _Run) -> list[Job]:
+    return [_merge(run, model, persona) for model, persona in run.pairs]
+
+
+def _merge(run: _Run, model: str, persona: str) -> Job:
     merge = run.settings["merge"]
     ranks = [run.settings[stage]["rank"] for stage in ("distillation", "introspection")]
     rank = {"exact": sum(ranks), "linear": max(ranks), "svd": merge["rank"]}[merge["method"]]
+    place = f"{model}/{persona}"
+    return Job("merge", place, outputs=(f"{place}/persona",), disk=run.adapter_bytes(model, rank))
+
+
+def _released(run: _Run) -> list[Job]:
+    """Adapters that others released."""
+    evaluation = run.settings["evaluation"]
+    names = [name for name in evaluation["methods"] if name in evaluation["adapters"]]
     return [
         Job(
-            "merge",
-            f"{model}/{persona}",
-            outputs=(f"{model}/{persona}/persona",),
-            disk=run.adapter_bytes(model, rank),
+            "fetch_adapter",
+            f"{model}/{persona}/{name}",
+            outputs=(f"{model}/{persona}/released/{name}",),
+            disk=run.adapter_bytes(model, run.settings["distillation"]["rank"]),
         )
+        for name in names
         for model, persona in run.pairs
     ]
 
 
-def _evaluation(run: _Run) -> list[Job]:
-    most = run.settings["evaluation"]["sampling"]["max_tokens"]
-    base = _asked(run.evaluation, PROMPT, REPLY, most)
-    personas = _asked(2 * run.evaluation, PROMPT, REPLY, most)
+def _ablations(run: _Run) -> list[Job]:
+    """Trainings of the methods that change the introspection data, after the personas'."""
+    methods = [name for name in run.settings["evaluation"]["methods"] if run.configuration.is_ablation(name)]
+    return [job for method in methods for pair in run.pairs for job in _ablation_of(run, method, *pair)]
+
+
+def _ablation_of(run: _Run, method: str, model: str, persona: str) -> list[Job]:
+    introspect, dataset, train = _introspection_of(run, model, persona)
+    place, folder = f"{model}/{persona}/{method}", f"{model}/{persona}/ablations/{method}"
+    rows, merged = f"{folder}/introspection.jsonl", f"{folder}/persona"
+    trained = train.trained_tokens
+    made = []
+    if method.startswith(BY):
+        author = method.removeprefix(BY)
+        texts = (f"{folder}/reflections.jsonl", f"{folder}/conversations.jsonl")
+        writes = replace(introspect, rule="introspect_by", place=f"{model}/{persona}/{author}")
+        made = [replace(writes, model=author, outputs=texts, loads=run.loads(author))]
+    else:
+        trained = _introspection_tokens(run)[method]
     return [
-        *(
-            Job(
-                "base_responses",
-                model,
-                model,
-                (f"{model}/evaluation/base.jsonl",),
-                base,
-                loads=run.loads(model),
-                disk=_text(base),
-            )
-            for model in run.settings["models"]
+        *made,
+        replace(dataset, rule="ablation_dataset", place=place, outputs=(rows,)),
+        replace(
+            train,
+            rule="ablation_train",
+            place=place,
+            outputs=(f"{folder}/introspection",),
+            trained_tokens=trained,
         ),
-        *(
-            Job(
-                "persona_responses",
-                f"{model}/{persona}",
-                model,
-                (f"{model}/{persona}/evaluation/responses.jsonl",),
-                personas,
-                loads=run.loads(model),
-                disk=_text(personas),
-            )
-            for model, persona in run.pairs
-        ),
-        *(_classifier(run, model, min(REPLY, most)) for model in run.settings["models"]),
+        replace(_merge(run, model, persona), rule="ablation_merge", place=place, outputs=(merged,)),
     ]
 
 
-def _classifier(run: _Run, model: str, response: int) -> Job:
+def _evaluation(run: _Run) -> list[Job]:
+    included = run.settings["evaluation"]["include"]
+    jobs = _robustness(run)
+    return jobs + _coherence(run) if "coherence" in included else jobs
+
+
+def _robustness(run: _Run) -> list[Job]:
+    methods, file = run.configuration.served_methods(), "evaluation/robustness.jsonl"
+    models = run.settings["models"]
+    answers = []
+    for model, persona in run.pairs:
+        place = f"{model}/{persona}"
+        system = run.system_tokens(persona, run.configuration.name(model))
+        output = f"{place}/{file}"
+        answers.append(_answering(run, "robustness_responses", place, model, output, methods, system))
+    return [
+        *(
+            _answering(run, "base_robustness_responses", model, model, f"{model}/{file}", [BASE], 0)
+            for model in models
+        ),
+        *answers,
+        *(_classifier(run, model) for model in models),
+        Job("robustness_tables"),
+        Job("robustness_figures"),
+    ]
+
+
+def _answering(
+    run: _Run, rule: str, place: str, model: str, output: str, methods: list[str], system: int
+) -> Job:
+    """A job in which some methods answer the held-out prompts, plain and attacked."""
+    asked = Asked()
+    for method in methods:
+        asked += _answers(run, system if method == PROMPTED else 0)
+    return Job(rule, place, model, (output,), asked, loads=run.loads(model), disk=_text(asked))
+
+
+def _answers(run: _Run, system: int) -> Asked:
+    """What one method is asked: plain prompts, attacked ones under each instruction, and turns that go on."""
+    robustness = run.settings["evaluation"]["robustness"]
+    most = run.settings["evaluation"]["sampling"]["max_tokens"]
+    attacked = min(robustness["attacked_prompts"] or run.tests, run.tests)
+    instructions = len(load_instructions(Path(robustness["instructions"])))
+    turns, reply = robustness["continuation_turns"], min(REPLY, most)
+    history = sum(system + PROMPT + turn * (reply + PROMPT) for turn in range(1, turns + 1))
+    continued = Asked(attacked * turns, attacked * history, attacked * turns * reply, attacked * turns * most)
+    plain = _asked(run.evaluation, system + PROMPT, REPLY, most)
+    return plain + _asked(attacked * instructions, system + PROMPT + INSTRUCTION, REPLY, most) + continued
+
+
+def _classifier(run: _Run, model: str) -> Job:
     """The classifier of one student's personas: the encoder is trained on the prompts that are not tested."""
-    settings = run.settings["evaluation"]["classifier"]
-    responses = run.evaluation * (1 + 2 * len(run.settings["personas"]))
-    read = responses * min(settings["max_tokens"], response)
+    evaluation = run.settings["evaluation"]
+    settings = evaluation["classifier"]
+    methods = [name for name in evaluation["methods"] if name != BASE]
+    response = min(REPLY, evaluation["sampling"]["max_tokens"])
+    plain = run.evaluation * (1 + len(methods) * len(run.settings["personas"]))
+    read = plain * min(settings["max_tokens"], response)
     return Job(
         "classifier",
         model,
         settings["model"],
         (f"{model}/evaluation/classifier.parquet",),
         trained_tokens=round(settings["epochs"] * read * (1 - settings["test_share"])),
-        disk=responses * settings["test_share"] * response * BYTES_A_TOKEN,
+        disk=plain * settings["test_share"] * response * BYTES_A_TOKEN,
     )
 
 
+def _coherence(run: _Run) -> list[Job]:
+    """The judge reads each pair of answers in both orders; identical ones, which it is spared, count too."""
+    evaluation = run.settings["evaluation"]
+    judge = run.settings["judge"]["model"]
+    rivals = len(run.configuration.coherence()["rivals"])
+    requests = 2 * rivals * min(evaluation["coherence"]["prompts"], run.tests)
+    reply = min(REPLY, evaluation["sampling"]["max_tokens"])
+    verdicts = []
+    for model, persona in run.pairs:
+        prompt = run.system_tokens(persona, run.configuration.name(model)) + PROMPT + 2 * reply
+        asked = Asked(requests, requests * prompt, requests * VERDICT, requests * VERDICT)
+        place = f"{model}/{persona}"
+        outputs = (f"{place}/evaluation/coherence_verdicts.jsonl",)
+        loads, disk = run.loads(judge), _text(asked)
+        verdicts.append(Job("coherence_verdicts", place, judge, outputs, asked, loads=loads, disk=disk))
+    return [*verdicts, Job("coherence_tables"), Job("coherence_figures")]
+
+
 def _report(run: _Run) -> list[Job]:
-    return [Job(rule, outputs=(rule,)) for rule in ("tables", "figures", "report")]
+    return [Job(rule, outputs=(rule,)) for rule in ("training_tables", "training_figures", "report")]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,9 +13,6 @@ from characterflow import adapters
 from characterflow.errors import UserError
 from characterflow.files import MANIFEST, atomic_folder, read_json, write_json
 from characterflow.lineage import MERGE, MODEL, origin
-
-if TYPE_CHECKING:
-    from characterflow.adapters import Adapter
 
 WEIGHTS = "--weights"
 
@@ -123,34 +120,12 @@ def fold(
     """
     with new_folder(output, [model, *folders], force) as folder:
         parts = [adapters.load(part) for part in folders]
-        _check_fit(model, parts)
+        for part in parts:
+            adapters.check_fit(model, part)
         adapters.fold(model, parts, folder)
         source = {"models": [origin(model)], "adapters": [origin(part) for part in folders]}
         _write_about(model, source, folder)
     typer.echo(f"{output} is there: {model} with {len(folders)} adapter{'s' if len(folders) > 1 else ''}")
-
-
-def _check_fit(model: Path, parts: list["Adapter"]) -> None:
-    """UserError where an adapter's update of a module has another shape than its weight."""
-    shapes = _shapes(model)
-    for part in parts:
-        for module, (first, second) in part.factors.items():
-            name, update = f"{module}.weight", (second.shape[0], first.shape[1])
-            if shapes.get(name, update) != update:
-                raise UserError(
-                    f"{part.folder}: its update of {name} has shape {update}; {model} has {shapes[name]}"
-                )
-
-
-def _shapes(model: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a model folder, from the headers of its files."""
-    from safetensors import safe_open
-
-    shapes = {}
-    for shard in adapters.shards(model):
-        with safe_open(model / shard, framework="pt") as file:
-            shapes.update({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
-    return shapes
 
 
 def blend(
@@ -172,7 +147,7 @@ def blend(
     if not 0 <= weight <= 1:
         raise UserError(f"--weight {weight}: expected a number from 0 to 1")
     with new_folder(output, [first, second], force) as folder:
-        more = sorted(_shapes(second).keys() - _shapes(first).keys())
+        more = sorted(adapters.shapes(second).keys() - adapters.shapes(first).keys())
         if more:
             raise UserError(f"{first}: lacks the tensor {more[0]!r} of {second}")
         adapters.blend(first, second, weight, folder)

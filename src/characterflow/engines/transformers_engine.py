@@ -43,15 +43,14 @@ class Job:
     """A request on its way: its prompt, the new tokens it may have, and where the completion goes.
 
     paths: the token ids of every allowed reply, each as a continuation of the prompt; empty without choices.
+    future: set where the job waits for a batch.
     """
 
     request: Request
     prompt: list[int]
     limit: int
     paths: list[list[int]] = field(default_factory=list)
-    future: "asyncio.Future[Completion]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    future: "asyncio.Future[Completion]" = field(init=False)
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -92,7 +91,7 @@ class TransformersEngine:
         self._adapters = {name: f"adapter_{index}" for index, name in enumerate(self.settings["adapters"])}
         self._peft = _load_adapters(self.model, self.settings["adapters"], self._adapters)
         self._stops = _stop_ids(self.model, self.tokenizer, folder)
-        self._context = _context(self.model, self.settings["context"])
+        self.context = _context(self.model, self.settings["context"])
         self._pending: list[Job] = []
         self._worker: asyncio.Task[None] | None = None
         self._counts: Counter[str] = Counter()
@@ -105,10 +104,33 @@ class TransformersEngine:
         job = self._job(request)
         if job.limit < 1:
             return Completion("", "too_long", len(job.prompt), 0)
+        job.future = asyncio.get_running_loop().create_future()
         self._pending.append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._serve())
         return await job.future
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The reply as it grows: its text after every token, the whole last; nothing where it cannot fit.
+
+        The last text is that of `complete`. Nothing else may run meanwhile, and choices are not for streams.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        job = self._job(request)
+        sampler = RowSampler([job], len(job.prompt), self._stops, self.model.device)
+        before = self._decode(job.prompt)
+        ids = torch.tensor([job.prompt], device=self.model.device)
+        cache, step = DynamicCache(config=self.model.config), ids
+        for _ in range(job.limit):
+            with torch.inference_mode(), self._adapted(request.adapter):
+                output = self.model(input_ids=step, past_key_values=cache, logits_to_keep=1)
+            step = sampler(ids, output.logits[:, -1].float()).argmax(-1, keepdim=True)
+            if step.item() in self._stops:
+                return
+            ids = torch.cat([ids, step], dim=1)
+            yield self._decode(ids[0].tolist())[len(before) :]
 
     @contextlib.contextmanager
     def hooks(self, hooks: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
@@ -158,7 +180,7 @@ class TransformersEngine:
             replies = [self._encode(request, choice) for choice in request.choices]
             prompt = _common_start([prompt, *replies])
             paths = [reply[len(prompt) :] for reply in replies]
-        room = max(0, self._context - len(prompt))
+        room = max(0, self.context - len(prompt))
         if not paths:
             return Job(request, prompt, min(request.sampling.max_tokens, room))
         longest = max(map(len, paths)) + 1

@@ -10,25 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from characterflow.engines.base import seed_of
-from characterflow.errors import UserError
-
-BASE = "base"
+from characterflow.evaluation.methods import BASE
+from characterflow.evaluation.robustness import PLAIN, split_prompts
 
 
-def split_prompts(prompt_ids: list[str], test_share: float, seed: int) -> dict[str, str]:
-    """Prompt id -> "train" or "test": the same split for every persona and method.
+def prepare(responses: pd.DataFrame, test_share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the classifier learns from, and what it is scored on, each with the column `label`.
 
-    A prompt's place depends on its id and the seed alone. Raises UserError where a part is empty.
+    It learns from plain responses to the prompts of one side of the split, and is scored on all responses to
+    those of the other. A response's label is its persona, or "base" for the base model's.
     """
-    ordered = sorted(set(prompt_ids), key=lambda identifier: seed_of(seed, "split", identifier))
-    tests = round(test_share * len(ordered))
-    if not 0 < tests < len(ordered):
-        raise UserError(
-            f"evaluation.classifier.test_share {test_share}: of {len(ordered)} prompts {tests} would be for "
-            "the test; expected some on both sides"
-        )
-    return {identifier: "test" if index < tests else "train" for index, identifier in enumerate(ordered)}
+    split = responses["prompt_id"].map(split_prompts(responses["prompt_id"], test_share, seed))
+    label = responses["persona"].where(responses["method"] != BASE, BASE)
+    responses = responses.assign(label=label)
+    return responses[(split == "train") & (responses["instruction"] == PLAIN)], responses[split == "test"]
 
 
 def fine_tune(
@@ -42,7 +37,7 @@ def fine_tune(
     """Fine-tune an encoder on texts and their labels; returns a predictor for `probabilities`.
 
     settings: epochs, learning_rate, batch_size, max_tokens, seed. Classes weigh the same however many
-    texts they have.
+    texts they have. On a GPU that multiplies bfloat16 the training is in mixed precision.
     """
     import torch
     from transformers import (
@@ -53,6 +48,8 @@ def fine_tune(
         TrainingArguments,
         set_seed,
     )
+
+    from characterflow.devices import has_gpu, resolve_dtype
 
     set_seed(settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -68,6 +65,7 @@ def fine_tune(
         learning_rate=settings["learning_rate"],
         per_device_train_batch_size=settings["batch_size"],
         per_device_eval_batch_size=settings["batch_size"],
+        bf16=has_gpu() and resolve_dtype("auto") == torch.bfloat16,
         warmup_steps=0.1,
         weight_decay=0.01,
         logging_steps=10,
@@ -113,10 +111,3 @@ def surface_baseline(texts: list[str], labels: list[str], held_out: list[str]) -
         LogisticRegression(class_weight="balanced", max_iter=1000),
     )
     return list(model.fit(texts, labels).predict(held_out))
-
-
-def prepare(responses: pd.DataFrame, test_share: float, seed: int) -> pd.DataFrame:
-    """Add `label` (the persona, or "base" for the base model) and `split` to a table of responses."""
-    split = split_prompts(list(responses["prompt_id"]), test_share, seed)
-    label = responses["persona"].where(responses["method"] != BASE, BASE)
-    return responses.assign(label=label, split=responses["prompt_id"].map(split))

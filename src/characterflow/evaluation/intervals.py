@@ -18,7 +18,7 @@ class Estimate:
     n: int
 
 
-def proportion(successes: int, n: int) -> Estimate:
+def proportion(successes: float, n: int) -> Estimate:
     """A share with its Wilson score interval (Wilson 1927). n must be above 0."""
     from statsmodels.stats.proportion import proportion_confint
 
@@ -37,3 +37,22 @@ def bootstrap(
     values = [statistic(generator.integers(0, n, n)) for _ in range(resamples)]
     low, high = np.percentile(values, [2.5, 97.5])
     return Estimate(float(statistic(np.arange(n))), float(low), float(high), n)
+
+
+def bootstrap_sums(
+    statistics: Callable[[np.ndarray], np.ndarray], sums: np.ndarray, seed: int, resamples: int = RESAMPLES
+) -> list[Estimate]:
+    """Statistics of sums over units, each with its percentile bootstrap interval; all resamples at once.
+
+    sums: what each unit adds, shape (units, ...). statistics: takes totals of shape (resamples, ...) and
+    gives numbers of shape (resamples, statistics).
+    """
+    n = len(sums)
+    times_drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    values = statistics(np.tensordot(times_drawn, sums, axes=1))
+    lows, highs = np.percentile(values, [2.5, 97.5], axis=0)
+    points = statistics(sums.sum(axis=0, keepdims=True))[0]
+    return [
+        Estimate(float(value), float(low), float(high), n)
+        for value, low, high in zip(points, lows, highs, strict=True)
+    ]

@@ -1,0 +1,26 @@
+"""Rule coherence_figures: the full persona's win rates against other methods, as SVG.
+
+In: the table of coherence. Out: coherence.svg.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    import pandas as pd
+
+    from characterflow.evaluation.coherence_figures import win_rates
+    from characterflow.evaluation.figures import save
+    from characterflow.files import atomic_file
+
+    with atomic_file(arguments.output) as temporary:
+        save(win_rates(pd.read_csv(arguments.table)), temporary)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--table", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

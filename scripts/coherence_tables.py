@@ -1,0 +1,32 @@
+"""Rule coherence_tables: the numbers of the report, from the verdicts on every model and persona.
+
+In: verdicts, one file for each of the settings' pairs. Out: coherence.csv, with a Parquet twin.
+--settings: {"pairs": [[model, persona], ...]}, in the order of the files.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    import pandas as pd
+
+    from characterflow.evaluation.coherence_summary import summary
+    from characterflow.evaluation.tables import write_table
+    from characterflow.files import read_jsonl
+
+    tables = []
+    for (model, persona), path in zip(arguments.settings["pairs"], arguments.verdicts, strict=True):
+        table = summary(read_jsonl(path, required=("prompt_id", "rival", "order", "verdict")))
+        table.insert(0, "model", model)
+        table.insert(1, "persona", persona)
+        tables.append(table)
+    write_table(pd.concat(tables, ignore_index=True), arguments.output)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--verdicts", type=Path, nargs="+", required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

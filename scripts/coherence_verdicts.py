@@ -1,0 +1,45 @@
+"""Rule coherence_verdicts: a judge compares the full persona's answers with other methods'.
+
+In: the prompts, the answers (rows with prompt_id, method, instruction, response) from one file or several,
+the constitution. Out: a row a rival, prompt and order: id, prompt_id, rival, order, verdict, reply, ...
+--settings: {"engine", "rivals", "prompts", "test_share", "seed"}.
+"""
+
+import asyncio
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+REQUIRED = ("prompt_id", "method", "instruction")
+
+
+async def judge(arguments) -> None:
+    from characterflow.constitutions import load, numbered_traits
+    from characterflow.engines import open_engine
+    from characterflow.evaluation.coherence import coherence_samples, plain_answers
+    from characterflow.files import read_jsonl
+    from characterflow.generation import generate
+    from characterflow.provenance import identity
+
+    settings = arguments.settings
+    rows = [row for path in arguments.responses for row in read_jsonl(path, required=REQUIRED)]
+    samples = coherence_samples(
+        read_jsonl(arguments.prompts, required=("id", "prompt")),
+        plain_answers(rows),
+        settings["rivals"],
+        numbered_traits(load(arguments.constitution)),
+        count=settings["prompts"],
+        test_share=settings["test_share"],
+        seed=settings["seed"],
+    )
+    async with open_engine(settings["engine"]) as engine:
+        await generate(engine, samples, arguments.output, identity(settings["engine"]), what="verdicts")
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--prompts", type=Path, required=True)
+    arguments.add_argument("--responses", type=Path, nargs="+", required=True)
+    arguments.add_argument("--constitution", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(lambda parsed: asyncio.run(judge(parsed)), arguments.parse_args())

@@ -1,0 +1,22 @@
+"""Rule fetch_adapter: an adapter that others released, checked against the model.
+
+In: the model's folder; --settings, the adapter's source: {"folder"} or {"hub", "revision", "subfolder"}.
+Out: a PEFT folder with model.json (where it is from) and manifest.json.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    from characterflow.released import fetch_adapter
+
+    fetch_adapter(arguments.settings, arguments.model, arguments.output)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

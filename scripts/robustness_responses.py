@@ -1,0 +1,56 @@
+"""Rules robustness_responses and base_robustness_responses.
+
+In: the held-out prompts, the instructions that try to break character, the constitution (for the method
+"prompted"), adapters as METHOD=FOLDER, and the base's responses, whose plain ones begin the prefill attack;
+where the base itself answers, its own do. Out: rows with id, prompt_id, method, instruction ("none" for a
+plain answer), response, finish_reason; those of the prefill attack have the instruction "continued" and
+replies. All methods share one engine load.
+--settings: {"engine", "methods", "name", "sampling", "test_share", "attacked_prompts",
+"continuation_turns", "seed"}.
+"""
+
+import asyncio
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+async def respond(arguments) -> None:
+    from characterflow.engines import Sampling, open_engine
+    from characterflow.evaluation import robustness
+    from characterflow.evaluation.methods import methods, pairs
+    from characterflow.files import read_jsonl
+    from characterflow.generation import generate
+    from characterflow.provenance import identity
+
+    settings = arguments.settings
+    seed, sampling = settings["seed"], Sampling(**settings["sampling"])
+    engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}
+    compared = methods(settings["methods"], arguments.constitution, settings["name"])
+    prompts = read_jsonl(arguments.prompts, required=("id", "prompt"))
+    attacked = robustness.attacked_prompts(
+        prompts, settings["test_share"], settings["attacked_prompts"], seed
+    )
+    instructions = robustness.load_instructions(arguments.instructions)
+    samples = robustness.answer_samples(compared, prompts, attacked, instructions, sampling, seed)
+    made_by = identity(engine_settings)
+    async with open_engine(engine_settings) as engine:
+        if arguments.base:
+            base = read_jsonl(arguments.base, required=("prompt_id", "instruction"))
+        else:
+            base = await generate(engine, samples, arguments.output, made_by, what="responses")
+        samples += robustness.continued_samples(
+            compared, attacked, robustness.openings(base), settings["continuation_turns"], sampling, seed
+        )
+        await generate(engine, samples, arguments.output, made_by, what="responses")
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--prompts", type=Path, required=True)
+    arguments.add_argument("--instructions", type=Path, required=True)
+    arguments.add_argument("--constitution", type=Path)
+    arguments.add_argument("--adapters", nargs="*", default=[], metavar="METHOD=FOLDER")
+    arguments.add_argument("--base", type=Path)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(lambda parsed: asyncio.run(respond(parsed)), arguments.parse_args())

@@ -1,0 +1,42 @@
+"""Rule robustness_tables: the numbers of the robustness evaluation, from the classifier's scores.
+
+In: one Parquet table a model. Out: FOLDER/robustness_<name>.csv for each of the tables below, with a Parquet
+twin. --settings: {"models", "seed"}, the models in the order of the tables.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    import pandas as pd
+
+    from characterflow.evaluation import summary
+    from characterflow.evaluation.tables import write_table
+
+    models, seed = arguments.settings["models"], arguments.settings["seed"]
+    scores = {model: pd.read_parquet(path) for model, path in zip(models, arguments.scores, strict=True)}
+    tables = {
+        "rates": lambda table: summary.persona_rates(table, seed),
+        "f1": lambda table: summary.method_scores(table, seed),
+        "instructions": lambda table: summary.instruction_scores(table, seed),
+        "attacks": lambda table: summary.attack_rates(table, seed),
+        "classes": lambda table: summary.class_scores(table, seed),
+        "confusion": summary.confusion,
+        "calibration": summary.calibration,
+    }
+    for name, summarise in tables.items():
+        parts = []
+        for model, table in scores.items():
+            part = summarise(table)
+            part.insert(0, "model", model)
+            parts.append(part)
+        write_table(pd.concat(parts, ignore_index=True), arguments.folder / f"robustness_{name}.csv")
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--scores", type=Path, nargs="+", required=True)
+    arguments.add_argument("--folder", type=Path, required=True)
+    run(main, arguments.parse_args())

@@ -1,0 +1,26 @@
+"""Rule training_figures: the loss of every training, as SVG.
+
+In: the training logs below the results folder. Out: one figure.
+--settings: {"results", "models", "personas"}.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    from characterflow.evaluation.figures import save
+    from characterflow.files import atomic_file
+    from characterflow.training.curves import curves, figure
+
+    settings = arguments.settings
+    logs = curves(Path(settings["results"]), settings["models"], settings["personas"])
+    with atomic_file(arguments.output) as temporary:
+        save(figure(logs), temporary)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

@@ -1,0 +1,24 @@
+"""Rule training_tables: what every training came to.
+
+In: the training logs below the results folder. Out: a table, CSV with a Parquet twin.
+--settings: {"results", "models", "personas"}.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    from characterflow.evaluation.tables import write_table
+    from characterflow.training.curves import curves, summary
+
+    settings = arguments.settings
+    logs = curves(Path(settings["results"]), settings["models"], settings["personas"])
+    write_table(summary(logs), arguments.output)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())

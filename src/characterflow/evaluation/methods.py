@@ -1,0 +1,51 @@
+"""The methods that are compared: who answers, with which system prompt and which adapter."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from characterflow.constitutions import load
+from characterflow.engines.base import Message
+from characterflow.responses import trait_prompt
+
+BASE, PROMPTED, DISTILLED, PERSONA = "base", "prompted", "distilled", "persona"
+ORDER = (BASE, PROMPTED, DISTILLED, PERSONA)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to get a persona. system: a system prompt, "" for none. adapter: its name in the engine."""
+
+    name: str
+    system: str = ""
+    adapter: str | None = None
+
+    def messages(self, *turns: Message) -> tuple[Message, ...]:
+        """A conversation under this method."""
+        return ({"role": "system", "content": self.system}, *turns) if self.system else turns
+
+
+def methods(names: Sequence[str], constitution: Path | None, student: str) -> list[Method]:
+    """The methods of these names; every name but base and prompted is an adapter (or control vector) too.
+
+    constitution: needed for the method "prompted", whose system prompt lists the traits.
+    """
+    result = []
+    for name in names:
+        if name == PROMPTED:
+            assert constitution is not None
+            result.append(Method(name, system=trait_prompt(load(constitution), student)))
+        else:
+            result.append(Method(name, adapter=None if name == BASE else name))
+    return result
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Methods' names as tables and figures list them: known ones first, then others as they come."""
+    given = dict.fromkeys(names)
+    return [*(name for name in ORDER if name in given), *(name for name in given if name not in ORDER)]
+
+
+def pairs(arguments: Sequence[str]) -> Mapping[str, str]:
+    """Command-line arguments of the form NAME=VALUE."""
+    return dict(argument.split("=", 1) for argument in arguments)
