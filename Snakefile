@@ -24,22 +24,18 @@ wildcard_constraints:
     persona=r"(?!(?:general|evaluation)(?:[./]|$))[a-z][a-z0-9_-]*",
 
 
-localrules:
-    all,
-    personas,
-    report,
-
-
 rule all:
     default_target: True
     input:
         f"{RESULTS}/report/index.html",
         trained("persona/manifest.json"),
+    localrule: True
 
 
 rule personas:
     input:
         trained("persona/manifest.json"),
+    localrule: True
 
 
 include: "rules/models.smk"

@@ -30,6 +30,7 @@ use rule introspection_dataset as ablation_dataset with:
 use rule introspection_train as ablation_train with:
     input:
         model=student_manifest,
+        constitution=constitution,
         adapter=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
         rows=f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection.jsonl",
     output:
@@ -42,6 +43,7 @@ use rule introspection_train as ablation_train with:
 
 use rule merge as ablation_merge with:
     input:
+        constitution=constitution,
         distillation=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
         introspection=f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection/manifest.json",
     output:

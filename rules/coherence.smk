@@ -15,7 +15,7 @@ rule coherence_verdicts:
         f"{BENCHMARKS}/coherence_verdicts/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=lambda wildcards: RUN.gpus(RUN.run["judge"]["model"]),
+        **job_resources(judge, minutes=60),
     params:
         settings=settings(lambda wildcards: RUN.coherence()),
         code=code("coherence_verdicts.py"),
@@ -34,6 +34,7 @@ rule coherence_tables:
         f"{LOGS}/coherence_tables.log",
     benchmark:
         f"{BENCHMARKS}/coherence_tables.tsv"
+    localrule: True
     params:
         settings=settings(
             lambda wildcards: {"pairs": [[model, persona] for model in MODELS for persona in PERSONAS]}
@@ -53,6 +54,7 @@ rule coherence_figures:
         f"{LOGS}/coherence_figures.log",
     benchmark:
         f"{BENCHMARKS}/coherence_figures.tsv"
+    localrule: True
     params:
         code=code("coherence_figures.py"),
     shell:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
+from characterflow import resources
 from characterflow.code_digest import code_digest
 from characterflow.configuration import BY, RECORDED, load
 from characterflow.errors import UserError
@@ -27,6 +28,7 @@ PERSONAS = RUN.run["personas"]
 THREADS = RUN.run["threads"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
+CONFIGURATION = RUN.digest
 
 
 def code(script):
@@ -89,9 +91,42 @@ def student_manifest(wildcards):
     return model_manifest(wildcards.model)
 
 
-def gpus(wildcards):
-    """GPUs of a job that runs the student."""
-    return RUN.gpus(wildcards.model)
+def student(wildcards):
+    """The name of the student that a job runs."""
+    return wildcards.model
+
+
+def judge(wildcards):
+    """The name of the judge."""
+    return RUN.run["judge"]["model"]
+
+
+def job_resources(model, minutes, training=False):
+    """What a job that runs a model asks of the scheduler: GPUs, memory, time; more at each attempt.
+
+    model: takes the wildcards, returns a name, or None where no model is run. minutes: of a model of 8 billion
+    parameters on one GPU.
+    """
+
+    def nodes(wildcards):
+        return RUN.training_nodes(model(wildcards)) if training else 1
+
+    def memory(wildcards, attempt):
+        name = model(wildcards)
+        processes = max(1, RUN.gpus(name)) if training else 1
+        return resources.memory(RUN.billions(name), processes, attempt)
+
+    def runtime(wildcards, attempt):
+        name = model(wildcards)
+        gpus = RUN.gpus(name) * nodes(wildcards)
+        return resources.minutes(minutes, RUN.billions(name), gpus, attempt)
+
+    return {
+        "gpu": lambda wildcards: RUN.gpus(model(wildcards)) * nodes(wildcards),
+        "gpu_model": lambda wildcards: RUN.gpu_model(model(wildcards)),
+        "mem_mb": memory,
+        "runtime": runtime,
+    }
 
 
 def launcher(wildcards):
@@ -114,7 +149,7 @@ def on_several_nodes(value):
 # Resources of a training job. With mpi the Slurm executor leaves starting the tasks, one a node, to the
 # job; tasks_per_gpu 0 keeps it from asking for as many tasks a GPU.
 TRAINING = {
-    "gpu": lambda wildcards: RUN.gpus(wildcards.model) * RUN.training_nodes(wildcards.model),
+    **job_resources(student, minutes=240, training=True),
     "nodes": on_several_nodes(lambda nodes: nodes),
     "tasks": on_several_nodes(lambda nodes: nodes),
     "tasks_per_gpu": on_several_nodes(lambda nodes: 0),

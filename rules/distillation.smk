@@ -4,6 +4,7 @@
 rule distill:
     input:
         model=student_manifest,
+        constitution=constitution,
         pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
@@ -22,4 +23,4 @@ rule distill:
     shell:
         "{params.launcher} scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
-        " {params.base} --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"
+        " {params.base} --constitution {input.constitution} --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"

@@ -15,7 +15,7 @@ rule introspect:
         f"{BENCHMARKS}/introspect/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **job_resources(student, minutes=240),
     params:
         settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
         code=code("introspect.py"),
@@ -41,7 +41,7 @@ rule introspect_by:
         f"{BENCHMARKS}/introspect_by/{{model}}/{{persona}}/{{author}}.tsv"
     threads: THREADS
     resources:
-        gpu=lambda wildcards: RUN.gpus(wildcards.author),
+        **job_resources(lambda wildcards: wildcards.author, minutes=240),
     params:
         settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model, wildcards.author)),
         folder=lambda wildcards: str(RUN.folder(RUN.tokenizer_of(wildcards.author, wildcards.model))),
@@ -64,6 +64,7 @@ rule introspection_dataset:
         f"{LOGS}/introspection_dataset/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspection_dataset/{{model}}/{{persona}}.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
         code=code("introspection_dataset.py"),
@@ -76,6 +77,7 @@ rule introspection_dataset:
 rule introspection_train:
     input:
         model=student_manifest,
+        constitution=constitution,
         adapter=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
         rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
     output:
@@ -95,5 +97,6 @@ rule introspection_train:
     shell:
         "{params.launcher} scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"
-        " --output $(dirname {output}) {params.base} --settings {params.settings:q} --log {log}"
+        " --output $(dirname {output}) {params.base} --constitution {input.constitution}"
+        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log}"
         " --label '{rule} {wildcards}'"

@@ -1,6 +1,21 @@
 # Getting models: from a package, from the Hub, from a folder.
 
 
+# All that comes from outside, where compute nodes have no internet: snakemake --profile slurm fetch
+rule fetch:
+    input:
+        expand(f"{RESULTS}/models/{{model}}/manifest.json", model=RUN.fetched_models()),
+        [f"{RESULTS}/prompts/general.jsonl"] if RUN.trains() else [],
+        f"{RESULTS}/prompts/evaluation.jsonl",
+        [
+            f"{RESULTS}/{model}/{persona}/released/{adapter}/manifest.json"
+            for model in MODELS
+            for persona in PERSONAS
+            for adapter in RUN.run["evaluation"]["adapters"]
+        ],
+    localrule: True
+
+
 rule fetch_model:
     output:
         f"{RESULTS}/models/{{model}}/manifest.json",
@@ -9,6 +24,7 @@ rule fetch_model:
     benchmark:
         f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
     retries: 2
+    localrule: True
     params:
         settings=settings(lambda wildcards: RUN.identity(wildcards.model)),
         code=code("fetch_model.py"),
@@ -24,8 +40,8 @@ def released_source(wildcards):
     return sorted(map(str, files))
 
 
+# A persona that others released, as a method of the evaluation.
 rule fetch_adapter:
-    # A persona that others released, as a method of the evaluation.
     input:
         model=student_manifest,
         source=released_source,
@@ -38,6 +54,7 @@ rule fetch_adapter:
     wildcard_constraints:
         adapter=one_of(RUN.run["evaluation"]["adapters"]),
     retries: 2
+    localrule: True
     params:
         settings=settings(
             lambda wildcards: RUN.released_adapter(wildcards.adapter, wildcards.model, wildcards.persona)

@@ -3,6 +3,7 @@
 
 rule merge:
     input:
+        constitution=constitution,
         distillation=f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
         introspection=f"{RESULTS}/{{model}}/{{persona}}/introspection/manifest.json",
     output:
@@ -11,10 +12,12 @@ rule merge:
         f"{LOGS}/merge/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/merge/{{model}}/{{persona}}.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: RUN.run["merge"]),
         code=code("merge.py"),
     shell:
         "python scripts/merge.py --distillation $(dirname {input.distillation})"
         " --introspection $(dirname {input.introspection}) --output $(dirname {output})"
+        " --constitution {input.constitution} --configuration {CONFIGURATION}"
         " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"

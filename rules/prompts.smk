@@ -16,7 +16,7 @@ rule expand_prompts:
         f"{BENCHMARKS}/expand_prompts/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=RUN.gpus(RUN.run["prompts"]["expander"]),
+        **job_resources(lambda wildcards: RUN.run["prompts"]["expander"], minutes=30),
     params:
         settings=settings(lambda wildcards: RUN.expansion()),
         code=code("expand_prompts.py"),
@@ -40,6 +40,7 @@ rule general_prompts:
         f"{LOGS}/general_prompts.log",
     benchmark:
         f"{BENCHMARKS}/general_prompts.tsv"
+    localrule: True
     params:
         settings=settings(
             lambda wildcards: {"dataset": RUN.run["prompts"]["general"], "name": "prompts.general"}
@@ -59,6 +60,7 @@ rule evaluation_prompts:
         f"{LOGS}/evaluation_prompts.log",
     benchmark:
         f"{BENCHMARKS}/evaluation_prompts.tsv"
+    localrule: True
     params:
         settings=settings(
             lambda wildcards: {"dataset": RUN.run["evaluation"]["prompts"], "name": "evaluation.prompts"}
@@ -80,6 +82,7 @@ rule disjoint_prompts:
     benchmark:
         f"{BENCHMARKS}/disjoint_prompts/{{persona}}.tsv"
     priority: 100
+    localrule: True
     params:
         code=code("disjoint_prompts.py"),
     shell:

@@ -21,6 +21,7 @@ rule training_tables:
         f"{LOGS}/training_tables.log",
     benchmark:
         f"{BENCHMARKS}/training_tables.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: TRAINING_SETTINGS),
         code=code("training_tables.py"),
@@ -38,6 +39,7 @@ rule training_figures:
         f"{LOGS}/training_figures.log",
     benchmark:
         f"{BENCHMARKS}/training_figures.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: TRAINING_SETTINGS),
         code=code("training_figures.py"),
@@ -72,6 +74,7 @@ rule report:
         f"{LOGS}/report.log",
     benchmark:
         f"{BENCHMARKS}/report.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: RUN.report()),
         code=code("report.py"),

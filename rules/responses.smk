@@ -24,7 +24,7 @@ rule teacher:
         f"{BENCHMARKS}/teacher/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=lambda wildcards: RUN.teacher_gpus(wildcards.persona),
+        **job_resources(lambda wildcards: RUN.teacher_engine(wildcards.persona), minutes=120),
     params:
         settings=settings(lambda wildcards: RUN.teacher(wildcards.persona)),
         code=code("teacher.py"),
@@ -49,7 +49,7 @@ rule student_general:
         f"{BENCHMARKS}/student_general/{{model}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **job_resources(student, minutes=60),
     params:
         settings=settings(student_settings),
         code=code("student.py"),
@@ -70,7 +70,7 @@ rule student:
         f"{BENCHMARKS}/student/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **job_resources(student, minutes=120),
     params:
         settings=settings(student_settings),
         code=code("student.py"),
@@ -87,8 +87,8 @@ ruleorder: recorded_preferences > teacher
 ruleorder: recorded_student > student
 
 
+# Pairs that others made: their prompts, and the chosen replies in the teacher's place.
 rule recorded_preferences:
-    # Pairs that others made: their prompts, and the chosen replies in the teacher's place.
     input:
         pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
     output:
@@ -102,6 +102,7 @@ rule recorded_preferences:
         f"{BENCHMARKS}/recorded_preferences/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(RECORDED_PERSONAS),
+    localrule: True
     params:
         code=code("recorded_preferences.py"),
     shell:
@@ -110,8 +111,8 @@ rule recorded_preferences:
         " --log {log} --label 'recorded_preferences {wildcards.persona}'"
 
 
+# The rejected replies of those pairs, in the student's place.
 rule recorded_student:
-    # The rejected replies of those pairs, in the student's place.
     input:
         pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
     output:
@@ -122,6 +123,7 @@ rule recorded_student:
         f"{BENCHMARKS}/recorded_student/{{model}}/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(RECORDED_PERSONAS),
+    localrule: True
     params:
         code=code("recorded_preferences.py"),
     shell:
@@ -149,6 +151,7 @@ rule preference_pairs:
         f"{LOGS}/preference_pairs/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/preference_pairs/{{model}}/{{persona}}.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: RUN.preferences(wildcards.model, wildcards.persona)),
         code=code("preference_pairs.py"),

@@ -23,7 +23,7 @@ rule robustness_responses:
         f"{BENCHMARKS}/robustness_responses/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **job_resources(student, minutes=120),
     params:
         settings=settings(lambda wildcards: RUN.robustness(wildcards.model, RUN.served_methods())),
         adapters=served_adapters,
@@ -47,7 +47,7 @@ rule base_robustness_responses:
         f"{BENCHMARKS}/base_robustness_responses/{{model}}.tsv"
     threads: THREADS
     resources:
-        gpu=gpus,
+        **job_resources(student, minutes=60),
     params:
         settings=settings(lambda wildcards: RUN.robustness(wildcards.model, ["base"])),
         code=code("robustness_responses.py"),
@@ -75,7 +75,7 @@ rule classifier:
         f"{BENCHMARKS}/classifier/{{model}}.tsv"
     threads: 2 * THREADS
     resources:
-        gpu=RUN.gpus(CLASSIFIER),
+        **job_resources(lambda wildcards: CLASSIFIER, minutes=600),
     params:
         settings=settings(lambda wildcards: RUN.section("evaluation", "classifier")),
         code=code("classifier.py"),
@@ -104,6 +104,7 @@ rule robustness_tables:
         f"{LOGS}/robustness_tables.log",
     benchmark:
         f"{BENCHMARKS}/robustness_tables.tsv"
+    localrule: True
     params:
         settings=settings(lambda wildcards: {"models": MODELS, "seed": RUN.run["seed"]}),
         code=code("robustness_tables.py"),
@@ -125,6 +126,7 @@ rule robustness_figures:
         f"{LOGS}/robustness_figures.log",
     benchmark:
         f"{BENCHMARKS}/robustness_figures.tsv"
+    localrule: True
     params:
         code=code("robustness_figures.py"),
     shell:

@@ -1,18 +1,19 @@
 """Rule merge: the distillation and introspection adapters as one persona adapter on the base.
 
-In: the two PEFT folders. Out: one PEFT folder with merge.json: method, weights, the two folders with their
-digests, and every method's relative error against the exact sum. --settings: {"method", "rank", "weights"}.
+In: the two PEFT folders. Out: one PEFT folder with merge.json: method, weights, the digests of the two
+folders, of the constitution and of the configuration, package versions, and every method's relative error
+against the exact sum. --settings: {"method", "rank", "weights"}.
 """
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.job import parser, progress, record_options, run
 
 
 def main(arguments) -> None:
     from characterflow import adapters
     from characterflow.files import atomic_folder, write_json
-    from characterflow.lineage import origin
+    from characterflow.lineage import installed, origin, run_record
 
     settings = arguments.settings
     parts = [adapters.load(arguments.distillation), adapters.load(arguments.introspection)]
@@ -25,6 +26,8 @@ def main(arguments) -> None:
             **settings,
             "relative_error": error,
             "other_methods": adapters.errors_of_methods(parts, weights, settings["rank"]),
+            **run_record(arguments.constitution, arguments.configuration),
+            "packages": installed(("characterflow", "torch", "safetensors")),
             "adapters": [origin(arguments.distillation), origin(arguments.introspection)],
         }
         write_json(folder / "merge.json", report)
@@ -35,4 +38,5 @@ if __name__ == "__main__":
     arguments.add_argument("--distillation", type=Path, required=True)
     arguments.add_argument("--introspection", type=Path, required=True)
     arguments.add_argument("--output", type=Path, required=True)
+    record_options(arguments)
     run(main, arguments.parse_args())

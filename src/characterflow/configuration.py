@@ -18,17 +18,19 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from characterflow.errors import UserError
-from characterflow.files import read_text
+from characterflow.files import canonical_json, read_text, text_digest
 
 Settings = dict[str, Any]
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 RECORDED = "recorded"
 COHERENCE_RIVALS = ("prompted", "distilled")
-PLANNING = ("parameters", "throughput")
+PLANNING = ("parameters", "throughput", "gpu_model")
+PARAMETERS = 8.0  # billions, where the models file is silent
 UNTRAINED = frozenset({"base", "prompted"})
 ABLATIONS = frozenset({"reflections", "conversations"})
 TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
 COMMIT = re.compile("[0-9a-f]{40}")
+JUDGED = frozenset({"coherence"})  # parts of the evaluation that ask the judge
 BY = "by-"  # before the author of introspection data, in the name of an ablation
 
 
@@ -51,7 +53,7 @@ class Configuration:
         return self.models[model].get("name", model)
 
     def entry(self, model: str) -> Settings:
-        """A model's entry without what only a plan of the run's cost uses: guesses make nothing stale."""
+        """A model's entry without what only plans and schedulers use: that makes nothing stale."""
         return {key: value for key, value in self.models[model].items() if key not in PLANNING}
 
     def identity(self, model: str) -> Settings:
@@ -257,10 +259,36 @@ class Configuration:
         """GPUs of a job that runs a model; none where there is no model, or it is an endpoint."""
         return 0 if model is None or self.is_endpoint(model) else self.models[model]["gpus"]
 
-    def teacher_gpus(self, persona: str) -> int:
-        """GPUs of the job that plays a persona."""
+    def gpu_model(self, model: str | None) -> str | None:
+        """The kind of GPU that a job with this model asks for, as Slurm names it; None for any."""
+        return self.models[model].get("gpu_model") if model and self.gpus(model) else None
+
+    def billions(self, model: str | None) -> float:
+        """Billions of parameters that a job loads; none where there is no model, or it is an endpoint."""
+        if model is None or self.is_endpoint(model):
+            return 0.0
+        return self.models[model].get("parameters", PARAMETERS)
+
+    def teacher_engine(self, persona: str) -> str | None:
+        """The model that the job loads which plays a persona; None where its replies are recorded."""
         model = self.teacher_model(persona)
-        return 0 if model == RECORDED else self.gpus(model)
+        return None if model == RECORDED else model
+
+    def fetched_models(self) -> list[str]:
+        """The run's models that are fetched: students, expander, teachers, authors, judge, classifier."""
+        run = self.run
+        evaluation = run["evaluation"]
+        named = [*run["models"], run["prompts"]["expander"]]
+        named += [self.teacher_engine(persona) for persona in run["personas"]] if self.trains() else []
+        named += [name.removeprefix(BY) for name in evaluation["methods"] if name.startswith(BY)]
+        named += [run["judge"]["model"]] if JUDGED & set(evaluation["include"]) else []
+        named += [evaluation["classifier"]["model"]] if "robustness" in evaluation["include"] else []
+        return [name for name in dict.fromkeys(named) if name and not self.is_endpoint(name)]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every setting of the run and of the models that it could name."""
+        return text_digest(canonical_json([self.run, self.models]))
 
 
 def load_files(files: Iterable[Path]) -> Configuration:

@@ -51,6 +51,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def record_options(options: argparse.ArgumentParser) -> None:
+    """Add what an adapter's record names besides its inputs: see lineage.run_record."""
+    options.add_argument("--constitution", type=Path, help="the persona's constitution, for the record")
+    options.add_argument("--configuration", help="digest of the run's configuration, for the record")
+
+
 def _json(text: str) -> Any:
     try:
         return json.loads(text)

@@ -1,12 +1,14 @@
 """Where an artifact folder comes from: what its records say, and the folders they name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from characterflow.errors import UserError
-from characterflow.files import MANIFEST, manifest_digest, read_json
+from characterflow.files import MANIFEST, file_digest, manifest_digest, read_json
 
 TRAINING, MERGE, MODEL = "training.json", "merge.json", "model.json"
 SHOWN_DIGITS = 12
@@ -24,6 +26,23 @@ def origin(folder: Path) -> dict[str, str | None]:
     """How a record names a folder that an artifact was made from: its path and the digest of its manifest."""
     has_manifest = (folder / MANIFEST).is_file()
     return {"folder": str(folder), "digest": manifest_digest(folder) if has_manifest else None}
+
+
+def run_record(constitution: Path | None, configuration: str | None) -> dict[str, Any]:
+    """What a record says of the run around an artifact: the constitution's and the configuration's digest."""
+    if constitution is None:
+        return {"constitution": None, "configuration": configuration}
+    written = {"file": str(constitution), "sha256": file_digest(constitution)}
+    return {"constitution": written, "configuration": configuration}
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """Versions of those of the packages that are installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def lineage(folder: Path) -> Ancestor:
@@ -64,6 +83,7 @@ def _of_training(folder: Path, record: dict[str, Any]) -> Iterator[Ancestor]:
         f"trained by {kind}: {counts.get('trained', '?')} examples, {counts.get('updates', '?')} updates, "
         f"rank {settings.get('rank', '?')}"
     )
+    yield from _of_run(record)
     data = record.get("data", {})
     yield Ancestor(f"data {data.get('file')}  {_short(data.get('sha256'))}")
     if record.get("folded_adapter"):
@@ -80,8 +100,23 @@ def _of_merge(folder: Path, record: dict[str, Any]) -> Iterator[Ancestor]:
     yield Ancestor(
         f"merged, {record.get('method')}: weights {' '.join(map(str, weights))}, relative error {error:.2g}"
     )
+    yield from _of_run(record)
     for adapter in record.get("adapters", []):
         yield _made_from("adapter", folder, adapter["folder"], adapter["digest"])
+
+
+def _of_run(record: dict[str, Any]) -> Iterator[Ancestor]:
+    constitution = record.get("constitution")
+    if constitution:
+        path = Path(constitution["file"])
+        changed = path.is_file() and file_digest(path) != constitution["sha256"]
+        note = ", which has changed since" if changed else ""
+        yield Ancestor(f"constitution {path}  {_short(constitution['sha256'])}{note}")
+    if record.get("configuration"):
+        yield Ancestor(f"configuration  {_short(record['configuration'])}")
+    if record.get("packages"):
+        packages = (f"{name} {number}" for name, number in sorted(record["packages"].items()))
+        yield Ancestor(f"packages {', '.join(packages)}")
 
 
 def _of_model(folder: Path, record: dict[str, Any]) -> Iterator[Ancestor]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from characterflow.configuration import BY, RECORDED, Configuration, Settings
+from characterflow.configuration import BY, PARAMETERS, RECORDED, Configuration, Settings
 from characterflow.constitutions import Constitution
 from characterflow.errors import UserError
 from characterflow.evaluation.methods import BASE, PROMPTED
@@ -39,11 +39,10 @@ BYTES_A_TOKEN = 5
 EXPANSION_ROUNDS = 2
 HUB_PROMPTS = 1330  # LIMA's, where a data set on the Hub has no count
 
-# Where the models file is silent: tokens a second, and billions of parameters.
+# Where the models file is silent: tokens a second.
 GENERATED, TRAINED = "generated_tokens_per_second", "trained_tokens_per_second"
 ON_GPU = {GENERATED: 3000, TRAINED: 3000}
 ON_CPU = {GENERATED: 100, TRAINED: 80}
-PARAMETERS = 8.0
 
 # Seconds until a model is ready.
 START_ON_GPU, START_ON_CPU = 120, 30
@@ -341,16 +340,10 @@ def _text(asked: Asked) -> float:
 
 
 def _models(run: _Run) -> list[Job]:
-    configuration, settings = run.configuration, run.settings
-    teachers = [configuration.teacher_model(persona) for persona in settings["personas"]]
-    named = [*settings["models"], settings["prompts"]["expander"], *teachers]
-    named.append(settings["evaluation"]["classifier"]["model"])
-    named += [settings["judge"]["model"]] if "coherence" in settings["evaluation"]["include"] else []
-    fetched = [name for name in dict.fromkeys(named) if name and name != RECORDED]
+    models = run.configuration.models
     return [
-        Job("fetch_model", name, outputs=(f"models/{name}",), disk=_model_bytes(configuration.models[name]))
-        for name in fetched
-        if not configuration.is_endpoint(name)
+        Job("fetch_model", name, outputs=(f"models/{name}",), disk=_model_bytes(models[name]))
+        for name in run.configuration.fetched_models()
     ]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from characterflow.files import (
     file_digest,
     manifest_digest,
     read_json,
-    text_digest,
 )
+from characterflow.lineage import installed
 
 DIGITS = 12  # of a digest, as it is shown
 STAGES = ("distillation", "introspection")
@@ -129,14 +128,14 @@ def _digest(folder: Path) -> str:
 
 def configuration_digest(configuration: Configuration) -> str:
     """Digest of every setting of the run and of the models that it names."""
-    return text_digest(canonical_json([configuration.run, configuration.models]))[:DIGITS]
+    return configuration.digest[:DIGITS]
 
 
 def versions(configuration: Configuration) -> list[tuple[str, str]]:
     """Packages and their versions: as trainings recorded them, else those of this environment."""
     run = configuration.run
-    installed = {name: number for name in PACKAGES if (number := _installed(name))}
-    return sorted((installed | _trained_with(run) if configuration.trains() else installed).items())
+    here = installed(PACKAGES)
+    return sorted((here | _trained_with(run) if configuration.trains() else here).items())
 
 
 def _trained_with(run: dict[str, Any]) -> dict[str, str]:
@@ -148,13 +147,6 @@ def _trained_with(run: dict[str, Any]) -> dict[str, str]:
         for stage in STAGES
     ]
     return {name: ", ".join(sorted({record[name] for record in records})) for name in records[0]}
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def descriptions(personas: Iterable[str]) -> dict[str, Constitution]:

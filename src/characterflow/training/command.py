@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from characterflow.job import parser
+from characterflow.job import parser, record_options
 from characterflow.training.cpu import prepare_environment
 
 
@@ -22,6 +22,7 @@ def parse(description: str | None, adapter: bool = False) -> argparse.Namespace:
     options.add_argument("--base", help="id of the base model for the adapter's configuration (--model)")
     options.add_argument("--revision", help="revision of the base model, likewise")
     options.add_argument("--trust-remote-code", action="store_true", help="run the model folder's own code")
+    record_options(options)
     arguments = options.parse_args()
     prepare_environment()
     rank = os.environ["RANK"]

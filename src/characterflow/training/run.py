@@ -35,6 +35,7 @@ from characterflow.files import (
     write_json,
 )
 from characterflow.job import progress
+from characterflow.lineage import run_record
 from characterflow.training import checkpoint
 from characterflow.training.distributed import Strategy
 from characterflow.training.examples import Batch, Row, collate
@@ -297,6 +298,7 @@ def _write_output(
         "folded_adapter": digests.get("adapter"),
         "data": {"file": task.data.name, "sha256": digests["data"]},
         "settings": asdict(settings),
+        **run_record(task.constitution, task.configuration),
         "packages": _packages(),
         "counts": counts,
         "processes": dist.get_world_size(),

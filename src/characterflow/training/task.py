@@ -12,6 +12,7 @@ class Task:
     model: folder of the base model. data: a JSON-lines file. output: folder to make. base, revision:
     the base model's id and revision, as the adapter's configuration states them. adapter: folder of an
     adapter to fold into the base first. trust_remote_code: run the code that the model folder brings.
+    constitution: the file that the data come from; configuration: digest of the run's; for the record.
     """
 
     model: Path
@@ -21,6 +22,8 @@ class Task:
     revision: str | None = None
     adapter: Path | None = None
     trust_remote_code: bool = False
+    constitution: Path | None = None
+    configuration: str | None = None
 
     @property
     def work(self) -> Path:
