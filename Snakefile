@@ -24,6 +24,10 @@ wildcard_constraints:
     persona=r"(?!(?:general|evaluation)(?:[./]|$))[a-z][a-z0-9_-]*",
 
 
+onstart:
+    end_jobs_left_behind()
+
+
 rule all:
     default_target: True
     input:

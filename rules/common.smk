@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from characterflow import resources
+from characterflow import cluster, resources
 from characterflow.code_digest import code_digest
 from characterflow.configuration import BY, RECORDED, load
 from characterflow.errors import UserError
@@ -29,6 +29,17 @@ THREADS = RUN.run["threads"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CONFIGURATION = RUN.digest
+
+
+def end_jobs_left_behind():
+    """Cancel Slurm jobs of a Snakemake that was killed: their outputs would be written twice."""
+    if not cluster.is_alone(Path(workflow.workdir_init)):
+        return
+    try:
+        for job in cluster.cancel_left_behind(Path(workflow.workdir_init)):
+            print(f"cancelled, left behind by a killed run, goes on from what it finished: {job}")
+    except UserError as error:
+        fail(error)
 
 
 def code(script):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import socket
 import sys
 import time
 import traceback
@@ -75,6 +76,7 @@ def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
     _clean_ups = []
     if arguments.log:
         _redirect_output(arguments.log)
+    print(_where(), file=sys.stderr, flush=True)
     try:
         main(arguments)
         for clean_up in _clean_ups:
@@ -89,6 +91,13 @@ def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
         sys.exit(FAILURE)
     finally:
         _clean_ups = None
+
+
+def _where() -> str:
+    """The machine that a job runs on and, under Slurm, its number, partition and GPUs."""
+    variables = ("SLURM_JOB_ID", "SLURM_JOB_PARTITION", "CUDA_VISIBLE_DEVICES")
+    given = (f"{name}={os.environ[name]}" for name in variables if name in os.environ)
+    return " ".join([f"host {socket.gethostname()}", *given])
 
 
 def _redirect_output(log: Path) -> None:
