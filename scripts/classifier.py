@@ -15,6 +15,9 @@ COLUMNS = ("prompt_id", "method", "instruction")
 
 
 def main(arguments) -> None:
+    from characterflow.devices import claim_gpus
+
+    claim_gpus(1)
     from characterflow.evaluation import classifier
     from characterflow.evaluation.robustness import response_table
     from characterflow.files import atomic_file, read_jsonl

@@ -216,7 +216,7 @@ def job_of(cluster: Cluster, persona: str) -> str:
 def assert_resumed(project: Path, persona: str, finished: list[str]) -> None:
     """The job went on from its finished samples, and they are in its output."""
     log = (project / f"results/logs/student/tiny/{persona}.log").read_text()
-    found = re.search(r"(\d+) of (\d+) samples found from an interrupted run", log)
+    found = re.search(r"(\d+) of (\d+) replies found from an interrupted run", log)
     assert found and int(found[1]) >= len(finished), log
     rows = read_jsonl(project / f"results/tiny/{persona}/student.jsonl")
     assert len(rows) == int(found[2])
@@ -230,19 +230,20 @@ def test_cancelled_and_preempted_jobs_go_on_from_what_they_finished(cluster: Clu
             wait_until(f"samples of {persona}", lambda persona=persona: len(part_rows(project, persona)) >= 3)
         cancelled = part_rows(project, "sarcasm")
         cluster.output("scancel", job_of(cluster, "sarcasm"))
-        preempted = part_rows(project, "poeticism")
-        assert job_of(cluster, "poeticism")
+        preempted, job = part_rows(project, "poeticism"), job_of(cluster, "poeticism")
         urgent = ["-p", "urgent", f"--cpus-per-task={cluster.cpus}", "--mem=100", "--output=/dev/null"]
         cluster.output("sbatch", *urgent, "--wrap=sleep 1")
+        wait_until("the preempted job is requeued", lambda: job in cluster.jobs("PENDING"))
+        cluster.output(
+            "scontrol", "update", f"JobId={job}", "StartTime=now"
+        )  # Slurm holds it for two minutes
         printed, _ = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 0, printed[-6000:]
     assert_resumed(project, "sarcasm", cancelled)
     assert_resumed(project, "poeticism", preempted)
-    log = (project / "results/logs/student/tiny/poeticism.log").read_text()
-    restarts = cluster.output("scontrol", "show", "job", re.findall(r"SLURM_JOB_ID=(\d+)", log)[0])
-    assert "Restarts=1" in restarts
+    assert "Restarts=1" in cluster.output("scontrol", "show", "job", job)
 
 
 def test_a_killed_snakemake_is_started_again(cluster: Cluster, tmp_path: Path) -> None:

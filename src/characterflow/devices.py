@@ -1,12 +1,23 @@
-"""What this machine computes on: whether there is a GPU, and which floating-point type suits it."""
+"""What this machine computes on: which GPUs, and which floating-point type suits them or the CPU."""
 
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from characterflow.errors import UserError
+from characterflow.job import progress
 
 if TYPE_CHECKING:
     import torch
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+DEVICES = Path("/dev")
+LOCKS = Path(tempfile.gettempdir()) / "characterflow-gpus"
+SECONDS_BETWEEN_LOOKS = 2
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -15,6 +26,53 @@ def has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def claim_gpus(count: int) -> None:
+    """Make so many free GPUs of this machine visible to this process, and keep them until it ends.
+
+    For machines without a scheduler: jobs that run beside each other take different GPUs, and wait while
+    none is free. Nothing happens where CUDA_VISIBLE_DEVICES is set or there is no NVIDIA GPU. It must be
+    called before anything uses CUDA. Raises UserError where the machine has fewer.
+    """
+    gpus = sorted(int(path.name.removeprefix("nvidia")) for path in DEVICES.glob("nvidia[0-9]*"))
+    if VISIBLE in os.environ or not gpus:
+        return
+    if len(gpus) < count:
+        raise UserError(f"this machine has {len(gpus)} GPUs; expected {count}, as in the models file")
+    LOCKS.mkdir(exist_ok=True)
+    os.environ[VISIBLE] = ",".join(map(str, _claimed(gpus, count)))
+
+
+def _claimed(gpus: list[int], count: int) -> list[int]:
+    """Lock so many of the GPUs; a lock ends with the process that holds it and those that it starts."""
+    said = False
+    while True:
+        locked = dict(_lock_free(gpus, count))
+        if len(locked) == count:
+            return list(locked)
+        for file in locked.values():
+            os.close(file)
+        if not said:
+            progress(f"waiting for {count} free GPUs of {len(gpus)}")
+            said = True
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _lock_free(gpus: list[int], count: int) -> Iterator[tuple[int, int]]:
+    locked = 0
+    for gpu in gpus:
+        if locked == count:
+            return
+        file = os.open(LOCKS / str(gpu), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        os.set_inheritable(file, True)
+        locked += 1
+        yield gpu, file
 
 
 def resolve_dtype(name: str) -> "torch.dtype":

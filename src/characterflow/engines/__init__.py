@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from characterflow.devices import claim_gpus
 from characterflow.engines.base import Completion, Engine, Message, Request, Sampling, seed_of
 from characterflow.errors import UserError
 
@@ -14,6 +15,8 @@ KINDS = ("vllm", "endpoint", "recorded", "transformers")
 
 def _make(settings: dict[str, Any]) -> Engine:
     kind = settings.get("kind")
+    if kind in ("vllm", "transformers"):
+        claim_gpus(settings.get("tensor_parallel", 1))
     if kind == "vllm":
         from characterflow.engines.vllm_engine import VllmEngine
 

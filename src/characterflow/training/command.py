@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from characterflow.devices import claim_gpus
 from characterflow.job import parser, record_options
 from characterflow.training.cpu import prepare_environment
 
@@ -24,6 +25,8 @@ def parse(description: str | None, adapter: bool = False) -> argparse.Namespace:
     options.add_argument("--trust-remote-code", action="store_true", help="run the model folder's own code")
     record_options(options)
     arguments = options.parse_args()
+    if "WORLD_SIZE" not in os.environ:
+        claim_gpus(1)
     prepare_environment()
     rank = os.environ["RANK"]
     if arguments.log and rank != "0":

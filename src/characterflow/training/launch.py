@@ -13,11 +13,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from characterflow.devices import has_gpu
+from characterflow.devices import VISIBLE, claim_gpus, has_gpu
 from characterflow.errors import UserError
 from characterflow.job import BAD_INPUT
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 MODULE = "characterflow.training.launch"
 FIRST_PORT, PORTS = 20000, 20000
 
@@ -116,6 +115,7 @@ def main() -> None:
     parser.add_argument("script", nargs=argparse.REMAINDER, help="the training script and its arguments")
     arguments = parser.parse_args()
     arguments.script = arguments.script[1:] if arguments.script[:1] == ["--"] else arguments.script
+    claim_gpus(arguments.gpus)
     if not has_gpu():
         os.environ["DS_ACCELERATOR"] = "cpu"
     try:
