@@ -17,6 +17,10 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 
 
+# Used with --software-deployment-method apptainer alone; see profiles/apptainer.
+container: "envs/characterflow.sif"
+
+
 wildcard_constraints:
     model="|".join(re.escape(name) for name in RUN.models),
     author="|".join(re.escape(name) for name in RUN.models),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from characterflow import resources
@@ -63,6 +64,21 @@ def test_jobs_with_a_model_go_to_the_scheduler_and_others_stay(root: Path, tmp_p
     memory = resources.memory(4.3, processes=2, attempt=1)
     assert all(f"mem_mb={memory}" in job and "gpu=2, gpu_model=h200" in job for job in gemma)
     assert not any("gpu_model" in job for job in jobs if "/llama-3.1-8b/" in job)
+
+
+@pytest.mark.parametrize("profile", ["slurm", "profiles/workstation"])
+def test_profiles_are_read(root: Path, profile: str) -> None:
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--profile", profile, "all"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_container_has_the_profile_of_the_cluster(root: Path) -> None:
+    profiles = [
+        yaml.safe_load((root / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "apptainer")
+    ]
+    own = {"software-deployment-method": "apptainer", "apptainer-args": "--nv"}
+    assert profiles[1] == {**profiles[0], **own}
 
 
 def test_fetching_leaves_nothing_to_fetch(root: Path) -> None:
