@@ -8,6 +8,7 @@ follow from how they are called (M students, P personas), for the stages that bo
     teacher          1        one process plays all personas
     student          M        one process a student
     distillation     2 M P    OpenRLHF's train_dpo holds the policy and a reference
+    introspection data  3 M P    self_reflection, and self_interaction with and without --leading
     introspection    M P      train_sft, on the distilled model
     preferences      3 M (P + 1)    a process for each condition, of every persona and of the base
     coherence        1        one judge for all
@@ -26,6 +27,7 @@ RULES = {
     "teacher": ("teacher",),
     "student": ("student", "student_general"),
     "distillation": ("distill",),
+    "introspection data": ("introspect",),
     "introspection": ("introspection_train",),
     "preferences": ("preference_trials", "base_preference_trials"),
     "coherence": ("coherence_verdicts",),
@@ -38,6 +40,7 @@ def public(models: int, personas: int) -> dict[str, int]:
         "teacher": 1,
         "student": models,
         "distillation": 2 * models * personas,
+        "introspection data": 3 * models * personas,
         "introspection": models * personas,
         "preferences": 3 * models * (personas + 1),
         "coherence": 1,
