@@ -33,7 +33,7 @@ CONFIGURATION = RUN.digest
 
 def end_jobs_left_behind():
     """Cancel Slurm jobs of a Snakemake that was killed: their outputs would be written twice."""
-    if not cluster.is_alone(Path(workflow.workdir_init)):
+    if workflow.local_exec or not cluster.is_alone(Path(workflow.workdir_init)):
         return
     try:
         for job in cluster.cancel_left_behind(Path(workflow.workdir_init)):
