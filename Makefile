@@ -4,22 +4,24 @@ CORES ?= 2
 # On Linux the CPU build of PyTorch has an index of its own: `make demo TORCH_INDEX=URL` where your pip
 # is not set up for it. Without it the default build is installed, which works but is larger.
 TORCH_INDEX ?=
+# Which of envs/*.txt is installed: cpu, or cuda on a machine with an NVIDIA GPU.
+HARDWARE ?= cpu
 BIN := .venv/bin
-ENVIRONMENT := .venv/installed-cpu
+ENVIRONMENT := .venv/installed-$(HARDWARE)
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment demo test test-slow soak check format reference docs lock clean
+.PHONY: help environment demo mini-paper test test-slow soak check format reference docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
-$(ENVIRONMENT): envs/cpu.txt pyproject.toml
+$(ENVIRONMENT): envs/$(HARDWARE).txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' envs/cpu.txt)
-	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --use-pep517 --no-deps -r envs/cpu.txt
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' envs/$(HARDWARE).txt)
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --use-pep517 --no-deps -r envs/$(HARDWARE).txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -28,6 +30,10 @@ environment: $(ENVIRONMENT) ## the Python environment in .venv
 demo: $(ENVIRONMENT) ## a real small model becomes two personas, with a report
 	snakemake --cores $(CORES) --rerun-incomplete all
 	@echo "The report: results/report/index.html"
+
+mini-paper: $(ENVIRONMENT) ## all eleven personas, with every evaluation, on one GPU
+	CUDA_VISIBLE_DEVICES=0 snakemake --cores 4 --rerun-incomplete --configfile config/mini-paper.yaml -- all
+	@echo "The report: results/mini-paper/report/index.html"
 
 test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones
 	pytest

@@ -112,7 +112,7 @@ def test_demo_has_the_jobs_of_the_workflow() -> None:
 
 
 @pytest.mark.pipeline
-@pytest.mark.parametrize("name", ["demo", "config"])
+@pytest.mark.parametrize("name", ["demo", "mini-paper", "config"])
 def test_jobs_are_those_that_snakemake_would_run(tmp_path: Path, root: Path, name: str) -> None:
     for folder in ("config", "constitutions", "resources"):
         (tmp_path / folder).symlink_to(root / folder)
