@@ -10,14 +10,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from characterflow.commands import adapters, chat, constitution, plan, provenance
+from characterflow.commands import adapters, chat, constitution, plan, provenance, publish
 from characterflow.commands.options import HELP_OPTIONS
 from characterflow.errors import UserError
 from characterflow.job import BAD_INPUT
 
 GROUPS = {
     "Before a run": ("constitution", "plan"),
-    "After a run": ("chat", "provenance"),
+    "After a run": ("chat", "provenance", "publish"),
     "Adapters and models as files": ("merge", "fold", "blend"),
 }
 EPILOG = """\b
@@ -53,6 +53,7 @@ app.add_typer(constitution.app, name="constitution")
 app.command()(plan.plan)
 app.command()(chat.chat)
 app.command()(provenance.provenance)
+app.command()(publish.publish)
 app.command(cls=adapters.WeightedCommand)(adapters.merge)
 app.command()(adapters.fold)
 app.command()(adapters.blend)
