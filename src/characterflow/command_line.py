@@ -10,13 +10,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from characterflow.commands import adapters, chat, constitution, plan, provenance, publish
+from characterflow.commands import adapters, chat, constitution, judge, plan, provenance, publish
 from characterflow.commands.options import HELP_OPTIONS
 from characterflow.errors import UserError
 from characterflow.job import BAD_INPUT
 
 GROUPS = {
-    "Before a run": ("constitution", "plan"),
+    "Before a run": ("constitution", "plan", "judge"),
     "After a run": ("chat", "provenance", "publish"),
     "Adapters and models as files": ("merge", "fold", "blend"),
 }
@@ -51,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(constitution.app, name="constitution")
 app.command()(plan.plan)
+app.command()(judge.judge)
 app.command()(chat.chat)
 app.command()(provenance.provenance)
 app.command()(publish.publish)
