@@ -21,12 +21,8 @@ DEFAULT = Path("config/demo.yaml")
 
 def judge(
     model: Annotated[str, typer.Argument(help="A model of models.yaml.", autocompletion=complete_model)],
-    config: Annotated[
-        Path, typer.Option(metavar="FILE", help="Configuration that names models.yaml.")
-    ] = DEFAULT,
-    samples: Annotated[
-        int, typer.Option(min=0, help="Verdicts at temperature 1 an order, for calibration.")
-    ] = 4,
+    config: Annotated[Path, typer.Option(metavar="FILE", help="A configuration.")] = DEFAULT,
+    samples: Annotated[int, typer.Option(min=0, help="Sampled verdicts an order, for calibration.")] = 4,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many items of each kind.")] = None,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
 ) -> None:
