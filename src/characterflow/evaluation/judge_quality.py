@@ -29,8 +29,8 @@ class Quality:
 
     accuracy: right verdicts, of all that are verdicts. first: verdicts for what stood first; a half without
     a bias. consistent: items that got the same verdict in both orders, of those with two verdicts.
-    no_verdict: answers that were none, and answers in all. longer: accuracy of always taking the longer of two
-    replies, None where there is one.
+    no_verdict: answers that were none, and answers in all. longer: accuracy of always taking the longer
+    of two replies, None where there is one.
     """
 
     kind: str
@@ -46,8 +46,8 @@ class Calibration:
     """Whether the judge's repeated verdicts tell how sure it can be.
 
     An item's confidence is the share of its sampled verdicts, both orders together, that name the word which
-    most of them name. error: expected calibration error (Naeini et al. 2015). brier: mean squared
-    distance of the share for the right word from 1. bins: mean confidence, share right and items of each bin that has any.
+    most of them name. error: expected calibration error (Naeini et al. 2015). brier: mean squared distance
+    of the share for the right word from 1. bins: mean confidence, share right and items of each bin.
     """
 
     error: float
@@ -64,8 +64,8 @@ def labelled(folder: Path = FOLDER) -> tuple[list[Row], list[Row]]:
 def samples(messages: Iterable[Row], comparisons: Iterable[Row], repeats: int, seed: int) -> list[Sample]:
     """Questions to the judge: each item in both orders, greedily; messages also `repeats` times, sampled.
 
-    Samples have temperature 1. Rows: kind, item, order, repeat (0 for the greedy one), right (the right answer),
-    first (the one that stands first), and the verdict.
+    Samples have temperature 1. Rows: kind, item, order, repeat (0 for the greedy one), right (the right
+    answer), first (the one that stands first), and the verdict.
     """
     made = []
     for row in messages:
