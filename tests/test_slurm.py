@@ -197,9 +197,9 @@ def slow_project(folder: Path) -> Path:
     project = make_project(folder, SLOW_STUDENT, ON_A_GPU)
     module = project / "src/characterflow/generation.py"
     code = module.read_text()
-    line = "        self._file.flush()\n"
+    line = "            self._file.flush()\n"
     assert code.count(line) == 1
-    module.write_text(code.replace(line, f"{line}        time.sleep({SECONDS_A_SAMPLE})\n"))
+    module.write_text(code.replace(line, f"{line}            time.sleep({SECONDS_A_SAMPLE})\n"))
     return project
 
 

@@ -75,6 +75,17 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[Row]:
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Gives an OSError that names no file, such as that of a full disk, the name of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it replaces `path` when the block ends without an error.
 
@@ -83,8 +94,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with named(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.engines.base import Completion, Engine, Request
-from characterflow.files import Row, canonical_json, text_digest, write_jsonl
+from characterflow.files import Row, canonical_json, named, text_digest, write_jsonl
 from characterflow.job import on_success, progress
 
 SECONDS_BETWEEN_REPORTS = 20.0
@@ -67,14 +67,16 @@ class PartFile:
 
     def append(self, key: str, row: Row) -> None:
         """Put a finished row on disk."""
-        self._file.write(json.dumps({"key": key, "row": row}, ensure_ascii=False) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with named(self.path):
+            self._file.write(json.dumps({"key": key, "row": row}, ensure_ascii=False) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self.rows[key] = row
 
     def close(self) -> None:
         """Close the file and leave it where it is."""
-        self._file.close()
+        with named(self.path):
+            self._file.close()
 
     def remove(self) -> None:
         """Close and delete: the output is complete."""
