@@ -74,14 +74,14 @@ def kill_during(project: Path, rule: str, delay: float) -> bool:
 def finished_work(project: Path) -> dict[str, set[str]]:
     """Finished rows of part files and updates of running trainings, by the output that they belong to."""
     results = project / "results"
-    work = {}
+    work: dict[str, set[str]] = {}
     for part in results.rglob(".*.part"):
         output = part.with_name(part.name.removeprefix(".").removesuffix(".part"))
         work[str(output)] = set(_whole_lines(part))
     for state in results.rglob("*.unfinished/**/state.json"):
         output = next(parent for parent in state.parents if parent.name.endswith(".unfinished"))
-        done = json.loads(state.read_text())["step"]
-        work[str(output.with_suffix("") / "manifest.json")] = {f"update {n}" for n in range(1, done + 1)}
+        made = {f"update {n}" for n in range(1, json.loads(state.read_text())["step"] + 1)}
+        work.setdefault(str(output.with_suffix("") / "manifest.json"), set()).update(made)
     return work
 
 

@@ -17,7 +17,7 @@ from characterflow.files import read_jsonl, write_jsonl
 from characterflow.training import cpu
 from characterflow.training.order import deal, held_out, updates
 from characterflow.training.settings import DpoSettings, SftSettings
-from tiny_models import TEMPLATES, tiny_model, tiny_tokenizer
+from tiny_models import TEMPLATES, tiny_adapter, tiny_model, tiny_tokenizer
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 SMALL = {"rank": 4, "alpha": 8, "batch_size": 2, "learning_rate": 1e-2}
@@ -499,7 +499,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
         interrupted(patch, step=7)
         distilled(model, tmp_path / "cut", **settings)
     work = tmp_path / "cut" / "adapter.unfinished"
-    assert sorted(path.name for path in work.iterdir()) == ["step-6", "training_log.jsonl"]
+    assert sorted(path.name for path in work.iterdir()) == ["step-4", "step-6", "training_log.jsonl"]
     assert not list(work.rglob("*.pt"))
     resumed = distilled(model, tmp_path / "cut", **settings)
     expected, result = weights(whole), weights(resumed)
@@ -507,6 +507,60 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     untimed = [[{**row, "seconds": 0} for row in log_rows(made)] for made in (whole, resumed)]
     assert untimed[0] == untimed[1]
     assert not work.exists()
+
+
+def damage_newest(work: Path, kind: str) -> None:
+    newest = work / "step-6"
+    if kind == "weights cut short":
+        os.truncate(newest / "state.safetensors", 1000)
+    elif kind == "weights changed":
+        content = bytearray((newest / "state.safetensors").read_bytes())
+        content[-1] ^= 1
+        (newest / "state.safetensors").write_bytes(content)
+    elif kind == "no manifest":
+        (newest / "manifest.json").unlink()
+    elif kind == "empty manifest":
+        os.truncate(newest / "manifest.json", 0)
+    else:
+        for checkpoint in work.glob("step-*"):
+            os.truncate(checkpoint / "state.json", 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "after"),
+    [
+        ("weights cut short", 4),
+        ("weights changed", 4),
+        ("no manifest", 4),
+        ("empty manifest", 4),
+        ("both torn", 0),
+    ],
+)
+def test_a_torn_checkpoint_is_told_and_an_older_one_used(
+    kind: str,
+    after: int,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    settings: dict[str, Any] = {"epochs": 2, "checkpoint_every": 2}
+    whole = distilled(model, tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupted(patch, step=7)
+        distilled(model, tmp_path / "cut", **settings)
+    work = tmp_path / "cut" / "adapter.unfinished"
+    damage_newest(work, kind)
+    with (work / "training_log.jsonl").open("a") as log:
+        log.write('{"split": "tr')
+    capfd.readouterr()
+    resumed = distilled(model, tmp_path / "cut", **settings)
+    said = "".join(capfd.readouterr()).splitlines()
+    assert sum("step-6 is not used" in line and "damaged" in line for line in said) == 1
+    assert any(f"going on after update {after} of 8" in line for line in said) == bool(after)
+    expected, result = weights(whole), weights(resumed)
+    assert all(torch.equal(expected[name], result[name]) for name in expected)
+    assert [row["step"] for row in log_rows(resumed)] == list(range(1, 9))
 
 
 def test_a_checkpoint_of_other_inputs_is_not_used(
@@ -547,6 +601,26 @@ def test_a_folder_without_an_adapter_is_named(model: Path, tmp_path: Path) -> No
     made = task(model, tmp_path, conversations(), adapter=tmp_path / "missing")
     with pytest.raises(UserError, match="missing: not an adapter folder"):
         introspect(made, SftSettings.from_dict(SMALL))
+
+
+def test_pickled_and_torn_adapters_and_torn_models_are_not_trained_on(model: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from characterflow.training.sft import introspect
+
+    adapter = tiny_adapter(tmp_path / "pickled", model)
+    made = task(model, tmp_path, conversations(), adapter=adapter)
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    with pytest.raises(UserError, match=r"pickled: not an adapter folder .no adapter_model.safetensors"):
+        introspect(made, SftSettings.from_dict(SMALL))
+    (adapter / "adapter_model.bin").rename(adapter / "adapter_model.safetensors")
+    os.truncate(adapter / "adapter_model.safetensors", 500)
+    with pytest.raises(UserError, match="pickled: the adapter cannot be loaded"):
+        introspect(made, SftSettings.from_dict(SMALL))
+    torn = Path(shutil.copytree(model, tmp_path / "torn"))
+    os.truncate(torn / "model.safetensors", 5000)
+    with pytest.raises(UserError, match="torn: the model cannot be loaded"):
+        distilled(torn, tmp_path)
 
 
 def test_wandb_offline_gets_the_log(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

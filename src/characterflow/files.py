@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -89,16 +90,25 @@ def named(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it replaces `path` when the block ends without an error.
 
-    What a killed process leaves there, the next one writes over.
+    What a killed process leaves there, the next one writes over. It is on the disk before it gets its
+    name, so that a machine that crashes leaves no torn file under it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with named(path):
             yield temporary
+            _sync(temporary)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -110,6 +120,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
         write_manifest(temporary)
         if path.exists():
             shutil.rmtree(path)
@@ -145,6 +157,22 @@ def write_manifest(folder: Path) -> None:
         for path in files
     }
     write_json(folder / MANIFEST, entries)
+
+
+def damaged_file(folder: Path) -> str | None:
+    """The first file that is not as the folder's manifest says, or the manifest where it cannot be read."""
+    try:
+        entries = {
+            str(name): (entry["bytes"], entry["sha256"])
+            for name, entry in read_json(folder / MANIFEST).items()
+        }
+    except (UserError, AttributeError, KeyError, TypeError):
+        return MANIFEST
+    for name, (size, digest) in sorted(entries.items()):
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size or file_digest(path) != digest:
+            return name
+    return None
 
 
 def manifest_digest(folder: Path) -> str:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,15 @@ def _check_model(folder: Path, name: str) -> None:
         raise UserError(f"model {name}: no config.json; expected a transformers model folder")
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"model {name}: no .safetensors weights; pickled weights are not loaded")
+
+
+@contextmanager
+def loading(folder: Path, kind: str) -> Iterator[None]:
+    """Tells in one line that a model or adapter, the `kind`, cannot be loaded from its folder."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0][:300]
+        raise UserError(f"{folder}: the {kind} cannot be loaded ({reason})") from None

@@ -13,6 +13,7 @@ from characterflow.chat import encode
 from characterflow.devices import has_gpu, resolve_dtype
 from characterflow.engines.base import Completion, Request
 from characterflow.errors import UserError
+from characterflow.models import loading
 
 if TYPE_CHECKING:
     import torch
@@ -397,12 +398,11 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load_model(folder: Path, dtype: "torch.dtype", device: str, trust: bool) -> tuple[Any, Any]:
     """Tokenizer and model of a folder; on GPUs the layers are spread over as many as it takes."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not a model folder (it has no config.json)")
-    try:
+    with loading(folder, "model"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -412,8 +412,6 @@ def _load_model(folder: Path, dtype: "torch.dtype", device: str, trust: bool) ->
             local_files_only=True,
             trust_remote_code=trust,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{folder}: the model cannot be loaded ({_first_line(error)})") from None
     return tokenizer, model.eval()
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.robustness import PLAIN, split_prompts
+from characterflow.models import loading
 
 
 def prepare(responses: pd.DataFrame, test_share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,10 +53,15 @@ def fine_tune(
     from characterflow.devices import has_gpu, resolve_dtype
 
     set_seed(settings["seed"])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(classes), id2label=dict(enumerate(classes)), dtype=torch.float32
-    )
+    with loading(folder, "classifier"):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(classes),
+            id2label=dict(enumerate(classes)),
+            dtype=torch.float32,
+            use_safetensors=True,
+        )
     numbers = [classes.index(label) for label in labels]
     weights = len(numbers) / (len(classes) * np.bincount(numbers, minlength=len(classes)).clip(1))
     loss = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights, dtype=torch.float32))

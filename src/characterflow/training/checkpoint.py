@@ -2,7 +2,10 @@
 
 DeepSpeed's own checkpoints are pickles, one a process. These hold the adapter's full float32 weights and
 both moments of AdamW, gathered, and the update's number, which alone determines the position in the data
-and the random state: the order of examples and the seed of every update are functions of it.
+and the random state: the order of examples and the seed of every update are functions of it. The log goes
+with them, so that it always ends where the checkpoint stands.
+
+The last two are kept: where a crash of the machine tore the newer one, training goes on from the older.
 """
 
 import shutil
@@ -19,13 +22,15 @@ from deepspeed.utils import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from characterflow.files import MANIFEST, atomic_folder, read_json, write_json
+from characterflow.files import atomic_folder, damaged_file, read_json, write_json
+from characterflow.training.log import FILE
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+KEPT = 2
 
 
 def save(folder: Path, engine: DeepSpeedEngine, inputs: str, writes: bool) -> None:
-    """Write the state after the engine's last update to folder/step-N and drop earlier ones.
+    """Write the state after the engine's last update to folder/step-N and drop all others but the last.
 
     inputs: digest of all that the training depends on. Every process takes part; one of them writes.
     """
@@ -37,16 +42,28 @@ def save(folder: Path, engine: DeepSpeedEngine, inputs: str, writes: bool) -> No
         save_file(tensors, temporary / "state.safetensors")
         scheduler = engine.lr_scheduler.state_dict() | {"lr_lambdas": [None]}
         write_json(temporary / "state.json", {"inputs": inputs, "step": step, "scheduler": scheduler})
-    for other in folder.glob("step-*"):
-        if other.name != f"step-{step}":
-            shutil.rmtree(other)
+        shutil.copyfile(folder / FILE, temporary / FILE)
+    for older in _newest_first(folder)[KEPT:]:
+        shutil.rmtree(older)
 
 
-def find(folder: Path, inputs: str) -> Path | None:
-    """The latest checkpoint that was written in full and for the same inputs."""
-    found = [path for path in folder.glob("step-*") if (path / MANIFEST).is_file()]
-    found = [path for path in found if read_json(path / "state.json")["inputs"] == inputs]
-    return max(found, key=lambda path: read_json(path / "state.json")["step"], default=None)
+def find(folder: Path, inputs: str) -> tuple[Path | None, list[str]]:
+    """The latest whole checkpoint for the same inputs, and a line for each later one that is damaged."""
+    damages = []
+    for path in _newest_first(folder):
+        damaged = damaged_file(path)
+        if damaged:
+            damages.append(f"checkpoint {path} is not used: {damaged} is damaged")
+        elif read_json(path / "state.json")["inputs"] == inputs:
+            return path, damages
+    return None, damages
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, damaged ones as well."""
+    steps = {path: path.name.removeprefix("step-") for path in folder.glob("step-*")}
+    numbered = (path for path, step in steps.items() if step.isdecimal())
+    return sorted(numbered, key=lambda path: int(steps[path]), reverse=True)
 
 
 def load(checkpoint: Path, engine: DeepSpeedEngine) -> int:
@@ -65,6 +82,14 @@ def load(checkpoint: Path, engine: DeepSpeedEngine) -> int:
         group["lr"] = rate
     engine.global_steps = step
     return step
+
+
+def restore_log(checkpoint: Path | None, folder: Path) -> None:
+    """Put the log where the checkpoint stands; without one, empty the folder."""
+    if checkpoint is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        shutil.copyfile(checkpoint / FILE, folder / FILE)
 
 
 def _gather(engine: DeepSpeedEngine) -> dict[str, Tensor]:

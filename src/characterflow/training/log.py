@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from characterflow.files import read_jsonl, write_jsonl
 from characterflow.job import progress
 
 FILE = "training_log.jsonl"
@@ -20,12 +19,11 @@ class TrainingLog:
     split "evaluation": step, epoch and the terms, over the examples held out.
     """
 
-    def __init__(self, folder: Path, step: int, wandb: str, config: dict[str, Any]) -> None:
-        """Continue the log in the folder after an update; what a killed run wrote beyond it goes."""
+    def __init__(self, folder: Path, wandb: str, config: dict[str, Any]) -> None:
+        """Begin the log in the folder, or continue the one that is there."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
-        earlier = read_jsonl(self.path) if self.path.exists() else []
-        write_jsonl(self.path, [row for row in earlier if row["step"] <= step])
+        self.path.touch()
         self._run = _wandb_run(wandb, config) if wandb != "off" else None
 
     def write(self, row: dict[str, Any], steps: int) -> None:

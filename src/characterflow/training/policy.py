@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from characterflow.devices import has_gpu
 from characterflow.errors import UserError
+from characterflow.models import loading
 from characterflow.training.cpu import flash_attention_stub
 from characterflow.training.examples import Batch, attention_mask
 from characterflow.training.losses import token_log_probs
@@ -92,25 +93,29 @@ def dtype_of(name: str) -> torch.dtype:
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder."""
     _require(folder / "config.json", "a model folder")
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    with loading(folder, "tokenizer"):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
 
 
 def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False) -> PreTrainedModel:
     """A causal language model from a folder, on this process's GPU or on the CPU."""
     _require(folder / "config.json", "a model folder")
-    return AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        attn_implementation="sdpa",
-        trust_remote_code=trust_remote_code,
-        device_map={"": torch.cuda.current_device()} if has_gpu() else None,
-    )
+    with loading(folder, "model"):
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            device_map={"": torch.cuda.current_device()} if has_gpu() else None,
+        )
 
 
 def fold_into(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """The model with an adapter folder's update added to its weights, in memory."""
     require_adapter(adapter)
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    with loading(adapter, "adapter"):
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
 def add_adapter(model: PreTrainedModel, settings: Settings) -> PeftModel:
@@ -134,8 +139,9 @@ def add_adapter(model: PreTrainedModel, settings: Settings) -> PeftModel:
 
 
 def require_adapter(folder: Path) -> None:
-    """UserError where a folder holds no adapter."""
+    """UserError where a folder holds no adapter in safetensors; PEFT would load a pickled one."""
     _require(folder / "adapter_config.json", "an adapter folder")
+    _require(folder / "adapter_model.safetensors", "an adapter folder")
 
 
 def _require(file: Path, kind: str) -> None:

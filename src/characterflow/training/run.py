@@ -129,7 +129,7 @@ class Loop:
     def run(self) -> None:
         """Make all updates that are still to be made."""
         if self.strategy.is_rank_0():
-            self.log = TrainingLog(self.task.work, self.step, self.settings.wandb, asdict(self.settings))
+            self.log = TrainingLog(self.task.work, self.settings.wandb, asdict(self.settings))
         per_epoch = self.steps // self.settings.epochs
         for epoch in range(self.step // per_epoch, self.settings.epochs):
             for update in self._epoch(epoch)[self.step - epoch * per_epoch :]:
@@ -206,15 +206,16 @@ class Loop:
             )
 
     def _resume(self) -> int:
-        """Updates already made, as a checkpoint of the same training says; other leavings are removed."""
-        found = checkpoint.find(self.task.work, self.inputs)
+        """Updates already made, as a checkpoint of this training says; without one the folder is emptied."""
+        found, damages = checkpoint.find(self.task.work, self.inputs)
         dist.barrier()
-        if found is None:
-            if self.strategy.is_rank_0():
-                shutil.rmtree(self.task.work, ignore_errors=True)
-            return 0
-        step = checkpoint.load(found, self.engine)
-        progress_of(self.strategy, f"going on after update {step} of {self.steps}")
+        for damage in damages:
+            progress_of(self.strategy, damage)
+        step = checkpoint.load(found, self.engine) if found else 0
+        if self.strategy.is_rank_0():
+            checkpoint.restore_log(found, self.task.work)
+        if found:
+            progress_of(self.strategy, f"going on after update {step} of {self.steps}")
         return step
 
     def _save_checkpoint(self) -> None:
