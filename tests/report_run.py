@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,8 @@ def evaluation_section(name: str, results: Path, run: dict[str, Any]) -> Section
         for number in range(20)
     ]
     write_table(pd.DataFrame(rows), path)
-    image = results / "figures" / "training.svg"
+    image = results / "figures" / f"{name}.svg"
+    shutil.copy(results / "figures" / "training.svg", image)
     return Section(
         name=name,
         title=name.capitalize(),

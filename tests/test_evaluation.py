@@ -9,6 +9,7 @@ from characterflow.evaluation import summary
 from characterflow.evaluation.classifier import prepare, surface_baseline
 from characterflow.evaluation.intervals import bootstrap, proportion
 from characterflow.evaluation.robustness import split_prompts
+from characterflow.evaluation.robustness_figures import FIGURES
 from characterflow.evaluation.summary import persona_rates
 
 
@@ -121,6 +122,13 @@ def test_scores_per_instruction_compare_with_the_base_under_it() -> None:
     assert scores.loc["none", "accuracy"] == pytest.approx(93 / 100)
     assert scores.loc["drop-it", "accuracy"] == pytest.approx(68 / 100)
     assert scores.loc["none", "macro_f1"] > scores.loc["drop-it", "macro_f1_high"]
+
+
+def test_the_rows_of_confusion_matrices_are_named() -> None:
+    drawn = FIGURES["confusion"](summary.confusion(attacked()).assign(model="m"))
+    drawn.canvas.draw()
+    shown = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert shown == sorted(shown) and {"base", "poet"} <= set(shown)
 
 
 def test_confusion_shares_add_up() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import importlib.util
 import io
 import json
 import re
@@ -139,6 +140,24 @@ def test_the_comparison_has_a_cell_for_each_headline() -> None:
     states = [cell and (cell.text, cell.state, cell.order) for cell in result.rows["a"]]
     assert states == [("+12 points (3 to 20)", "shown", "+12"), ("−3% (−8 to 2)", "open", "-3")]
     assert [cell and cell.state for cell in result.rows[""]] == ["plain", None]
+
+
+def test_the_gallery_takes_any_method() -> None:
+    assert gallery_module.described("steered") == "a control vector added to its activations"
+    assert gallery_module.described("by-other") == "introspection written by other"
+    assert gallery_module.described("released") == "an adapter made elsewhere"
+
+
+def test_a_section_counts_its_headlines() -> None:
+    findings = [Finding("Text.", "m", f"p{n}", shown=n % 2 == 0, value="1%") for n in range(20)]
+    part = Section("a", "A", "", findings=[Finding("Beside.", "m", shown=True), *findings])
+    assert (
+        part.verdict
+        == "10 of 20 headline numbers are beyond noise; with no effect anywhere about 1 would be."
+    )
+    assert part.ordered == [*findings, part.findings[0]]
+    assert Section("a", "A", "", findings=findings[:3]).verdict == "2 of 3 headline numbers are beyond noise."
+    assert Section("a", "A", "", findings=findings[:1]).verdict == ""
 
 
 def test_the_gallery_fits_a_page(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,6 +437,23 @@ def test_all_text_has_contrast(opened: Any, scheme: str) -> None:
     assert dark == (scheme == "dark")
 
 
+def axe() -> str:
+    """The script of axe-core, out of a package whose code is not run."""
+    (folder,) = importlib.util.find_spec("axe_playwright_python").submodule_search_locations
+    return Path(folder, "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")])
+def test_axe_finds_no_fault(opened: Any, width: int, scheme: str) -> None:
+    """Every rule of axe-core: WCAG 2.2 at A and AA, and its own advice."""
+    emulate(opened, width, scheme)
+    script(opened, "document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    script(opened, axe())
+    result = opened.execute_async_script("axe.run().then(arguments[0])")
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in result["violations"]] == []
+    assert len(result["passes"]) > 40
+
+
 def test_structure_serves_screen_readers(opened: Any) -> None:
     faults = """
     const faults = [], ids = [...document.querySelectorAll('[id]')].map((one) => one.id);
@@ -442,11 +478,12 @@ def test_structure_serves_screen_readers(opened: Any) -> None:
 def test_paper_shows_what_is_folded_and_no_controls(opened: Any) -> None:
     emulate(opened, TABLET, "dark", "print")
     script(opened, "dispatchEvent(new Event('beforeprint'))")
-    hidden = ["nav", ".controls", ".below", ".skip"]
+    hidden = ["nav", ".controls", ".below a", ".below button", ".skip"]
     for selector in hidden:
         assert not script(
             opened, "return document.querySelector(arguments[0]).checkVisibility()", selector
         ), selector
+    assert script(opened, "return [...document.querySelectorAll('.count')].every((e) => e.checkVisibility())")
     assert script(opened, "return [...document.querySelectorAll('details')].every((one) => one.open)")
     assert script(opened, "return getComputedStyle(document.body).backgroundColor") == "rgb(253, 253, 252)"
     assert script(opened, CONTRAST) == []

@@ -131,7 +131,7 @@ def _heat(axis: plt.Axes, grid: pd.DataFrame, form: str, numbers: bool = True) -
         ax=axis,
     )
     axis.tick_params(length=0)
-    axis.set_yticklabels(axis.get_yticklabels(), rotation=0)
+    axis.tick_params(axis="y", labelrotation=0)
 
 
 def _panels(count: int, rows: float, methods: list[str]) -> tuple[Any, list[plt.Axes]]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.evaluation.methods import BASE
+from characterflow.configuration import BY
+from characterflow.evaluation.methods import BASE, in_order
 from characterflow.files import read_jsonl
 
 PLAIN = "none"  # the instruction of a prompt that is asked as it stands
@@ -13,12 +14,21 @@ LARGEST = 2_500_000  # characters of answers on a page
 MOST_PROMPTS, FEWEST_PROMPTS = 24, 3
 LONGEST_ANSWER = 1_500
 CUT = " […]"
+DESCRIPTIONS = {
+    "base": "the plain model",
+    "prompted": "the traits as its system prompt",
+    "steered": "a control vector added to its activations",
+    "distilled": "after DPO, before introspection",
+    "persona": "both trainings as one adapter",
+    "reflections": "introspection on reflections alone",
+    "conversations": "introspection on conversations alone",
+}
 
 
 def gallery(results: Path, models: list[str], personas: list[str], methods: list[str]) -> dict[str, Any]:
     """Prompts in their order, and what the base and each method of each persona answers.
 
-    Returns {"prompts", "held_out": how many there are in all, "methods": the base's first, "answers": model
+    Returns {"prompts", "held_out": how many there are in all, "methods": name -> what it is, "answers": model
     -> persona (the base's under "base") -> method -> [[answer, what the classifier took it for], or None
     where there is none, a prompt]}. As many prompts as fit a page; long answers are cut.
     """
@@ -31,7 +41,7 @@ def gallery(results: Path, models: list[str], personas: list[str], methods: list
     return {
         "prompts": [row["prompt"] for row in shown],
         "held_out": len(asked),
-        "methods": [BASE, *(name for name in methods if name != BASE)],
+        "methods": {name: described(name) for name in in_order([BASE, *methods])},
         "answers": {
             model: {
                 persona: {
@@ -42,6 +52,13 @@ def gallery(results: Path, models: list[str], personas: list[str], methods: list
             for model, table in tables.items()
         },
     }
+
+
+def described(method: str) -> str:
+    """What a method is, in a few words."""
+    if method.startswith(BY):
+        return f"introspection written by {method.removeprefix(BY)}"
+    return DESCRIPTIONS.get(method, "an adapter made elsewhere")
 
 
 def _plain_answers(results: Path, model: str, personas: list[str], methods: list[str]) -> pd.DataFrame:

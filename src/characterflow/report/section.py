@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FEWEST_COUNTED = 2  # findings that are worth a count
+ALPHA = 0.05  # of intervals at 95%, the share that misses
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -58,3 +61,19 @@ class Section:
     warnings: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+
+    @property
+    def ordered(self) -> list[Finding]:
+        """The findings, those for the comparison first."""
+        return sorted(self.findings, key=lambda finding: not finding.value)
+
+    @property
+    def verdict(self) -> str:
+        """How many of the headlines are beyond noise, in one sentence; "" where one finding says it all."""
+        tested = [finding for finding in self.findings if finding.value and finding.shown is not None]
+        if len(tested) < FEWEST_COUNTED:
+            return ""
+        shown = sum(bool(finding.shown) for finding in tested)
+        text = f"{shown} of {len(tested)} headline numbers are beyond noise"
+        by_luck = round(ALPHA * len(tested))
+        return f"{text}; with no effect anywhere about {by_luck} would be." if by_luck else f"{text}."

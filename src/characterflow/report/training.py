@@ -49,7 +49,8 @@ def section(results: Path, run: dict[str, Any]) -> Section:
                 results / FIGURE,
                 alt="Line charts of the training loss over updates, one for each model and stage, a line for "
                 "each persona; the table below has where every line begins and ends.",
-                caption="Loss over updates, not smoothed. It tells that something was learnt, not what; the "
+                caption="Loss over updates, not smoothed, a line a persona; where they are too many for a "
+                "legend, the strong line is their median. It tells that something was learnt, not what; the "
                 "evaluations below tell that.",
             )
         ],

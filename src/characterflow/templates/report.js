@@ -115,7 +115,7 @@ function answers(form) {
     const chosen = {first: all.slice(0, FIRST), all}[prompt] ?? [Number(prompt)];
     place.replaceChildren(...chosen.map((index) => make("article", [
       make("h3", data.prompts[index]),
-      make("div", data.methods.flatMap((method) => {
+      make("div", Object.keys(data.methods).flatMap((method) => {
         const answer = own[method === "base" ? "base" : persona]?.[method]?.[index];
         return answer ? [card(method, answer)] : [];
       }), {class: "answers"}),

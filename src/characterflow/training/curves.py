@@ -12,6 +12,7 @@ from characterflow.training.log import FILE
 STAGES = ("distillation", "introspection")
 ENDS = 0.1  # share of the updates that the first and the last figures are means over
 MOST_NAMED = 12  # lines that a legend can tell apart
+LINE = "#3f78b5"
 
 
 def curves(results: Path, models: Iterable[str], personas: list[str]) -> pd.DataFrame:
@@ -64,28 +65,34 @@ def _ends(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def figure(logs: pd.DataFrame) -> Any:
-    """Loss over updates, a column a stage and a row a model; a line a persona, named where they are few."""
+    """Loss over updates, a column a stage and a row a model; a line a persona.
+
+    Where a legend could not tell them apart, they are one colour, and their median is the strong line.
+    """
     import seaborn as sns
 
     from characterflow.evaluation.figures import THEME
 
     sns.set_theme(**THEME)
-    personas = logs["persona"].nunique()
+    named = logs["persona"].nunique() <= MOST_NAMED
+    lines = {"hue": "persona", "palette": "colorblind", "legend": "full", "linewidth": 1.6}
+    unnamed = {"units": "persona", "estimator": None, "color": LINE, "alpha": 0.35, "linewidth": 0.8}
     grid = sns.relplot(
         logs[logs["split"] == "train"],
         kind="line",
         x="step",
         y="loss",
-        hue="persona",
         row="model",
         col="stage",
         height=2.8,
         aspect=1.5,
-        linewidth=1.6 if personas <= MOST_NAMED else 0.8,
-        palette="colorblind" if personas <= MOST_NAMED else "husl",
-        legend="full" if personas <= MOST_NAMED else False,
         facet_kws={"sharey": False, "sharex": False},
+        **(lines if named else unnamed),
     )
+    if not named:
+        grid.map_dataframe(
+            sns.lineplot, x="step", y="loss", estimator="median", errorbar=None, color=LINE, linewidth=2.2
+        )
     grid.set_titles("{row_name}: {col_name}").set_axis_labels("update", "loss")
     if grid.legend:
         grid.legend.set_title(None)
