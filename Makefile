@@ -12,7 +12,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment demo mini-paper test test-slow soak check format reference docs lock clean
+.PHONY: help environment demo mini-paper test test-slow soak check format reference docs links lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -67,6 +67,9 @@ reference: $(ENVIRONMENT) ## the pages and pictures of the documentation that ar
 docs: .venv-docs/installed ## the documentation as a site: site/index.html
 	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going docs site
 	@echo "The documentation: site/index.html"
+
+links: .venv-docs/installed ## the documentation's links to other sites (needs the network)
+	.venv-docs/bin/sphinx-build --quiet -b linkcheck docs site/links
 
 lock: ## resolve envs/*.in into envs/*.txt (needs uv)
 	envs/lock cpu

@@ -7,14 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from report_run import write_answers
+from tiny_project import CONFIGURATION, SETTINGS, make_project, shorten, snakemake
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -140,6 +143,22 @@ def test_the_example_has_no_fault(copy: Path) -> None:
     assert all(line.strip() in example for line in shown.split("\n"))
 
 
+@pytest.mark.pipeline
+def test_the_example_becomes_an_adapter(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    keeper = project / "constitutions" / "keeper.yaml"
+    shutil.copy(ROOT / "docs" / "examples" / "keeper.yaml", keeper)
+    shorten(keeper)
+    own = {"personas": ["keeper"], "teacher": {**SETTINGS["teacher"], "model": "tiny"}}
+    (project / CONFIGURATION).write_text(yaml.safe_dump({**SETTINGS, **own}))
+    done = snakemake(project, "--", "personas")
+    assert done.returncode == 0, done.stdout[-4000:]
+    persona = project / "results" / "tiny" / "keeper" / "persona"
+    assert (persona / "adapter_model.safetensors").stat().st_size > 0
+    said = run(f"characterflow provenance {persona}", project)
+    assert "keeper" in said and "distillation" in said
+
+
 def test_the_recipe_for_an_evaluation_makes_its_section(copy: Path) -> None:
     (block,) = [text for text in fences(ROOT / "CONTRIBUTING.md", "bash") if "length_figures" in text]
     said = run(block, copy)
@@ -161,8 +180,32 @@ def test_the_recipe_for_an_evaluation_makes_its_section(copy: Path) -> None:
     assert re.search(r"Answers have \d+ characters \(95% interval \d+ to \d+, n = 6 prompts\)", said)
 
 
+class Site(HTMLParser):
+    """Anchors and local links of a page."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.anchors, self.links = {""}, list[str]()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.anchors.add(given.get("id") or "")
+        link = given.get("href") or given.get("src") or ""
+        if not urlsplit(link).scheme and not link.startswith("//"):
+            self.links.append(link)
+
+
 @pytest.mark.slow
-def test_the_site_is_built_without_a_warning() -> None:
+def test_the_site_is_built_without_a_warning_and_its_links_lead_somewhere() -> None:
     done = subprocess.run(["make", "docs"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (ROOT / "site" / "index.html").is_file()
+    pages = {page: Site(page) for page in (ROOT / "site").glob("*.html")}
+    assert ROOT / "site" / "index.html" in pages
+    for page, site in pages.items():
+        for link in site.links:
+            parts = urlsplit(link)
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            assert target.is_file(), f"{page.name}: {link}: no such file"
+            if target in pages:
+                assert unquote(parts.fragment) in pages[target].anchors, f"{page.name}: {link}"
