@@ -168,14 +168,13 @@ TRAINING = {
 }
 
 
-def served_adapters(wildcards):
-    """METHOD=FOLDER for every method of the run that is an adapter on the student."""
-    folders = [
-        (name, RUN.adapter_folder(name, wildcards.model, wildcards.persona)) for name in RUN.served_methods()
-    ]
+def served_adapters(wildcards, methods=None):
+    """METHOD=FOLDER for every one of the methods, by default all of the run, that is an adapter on the student."""
+    names = RUN.served_methods() if methods is None else methods
+    folders = [(name, RUN.adapter_folder(name, wildcards.model, wildcards.persona)) for name in names]
     return [f"{name}={folder}" for name, folder in folders if folder]
 
 
-def served_manifests(wildcards):
+def served_manifests(wildcards, methods=None):
     """What to depend on for those adapters."""
-    return [f"{pair.split('=', 1)[1]}/manifest.json" for pair in served_adapters(wildcards)]
+    return [f"{pair.split('=', 1)[1]}/manifest.json" for pair in served_adapters(wildcards, methods)]

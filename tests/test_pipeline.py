@@ -50,6 +50,13 @@ MINIATURE = {
         "methods": METHODS,
         "robustness": {"attacked_prompts": 1},
         "coherence": {"prompts": 2},
+        "preferences": {
+            "traits": ["sarcastic", "poetic", "plain", "literal"],
+            "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 4},
+            "rounds": 1,
+            "conditions": ["feels"],
+            "sampling": {"max_tokens": 12},
+        },
         "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 8},
         "sampling": {"max_tokens": 16},
         "classifier": {"model": "minilm", "epochs": 1, "batch_size": 8, "max_tokens": 32},

@@ -41,6 +41,16 @@ DEMO_JOBS = {
     "introspection_dataset": 2,
     "introspection_train": 2,
     "merge": 2,
+    "preference_prompts": 1,
+    "preference_design": 1,
+    "base_preference_trials": 1,
+    "base_preference_verdicts": 1,
+    "base_preference_ratings": 1,
+    "preference_trials": 2,
+    "preference_verdicts": 2,
+    "preference_ratings": 2,
+    "preferences_tables": 1,
+    "preferences_figures": 1,
     "base_robustness_responses": 1,
     "robustness_responses": 2,
     "classifier": 1,
@@ -193,7 +203,7 @@ def test_paper_configuration_is_plausible() -> None:
     assert costs["introspect"].requests == 33 * (10 * 1000 + 2000 * 9)
     assert costs["expand_prompts"].requests == 11 * 10 * 2
     whole = total(costs.values())
-    assert whole.jobs == 353
+    assert whole.jobs == 467
     assert 50 < whole.gpu_hours < 500
     assert 250 < whole.gigabytes < 500
     assert whole.new_tokens < whole.most_new_tokens

@@ -120,7 +120,7 @@ def test_every_answer_is_judged_in_both_orders() -> None:
     design = trial_rows(prompts, ["warm", "cold", "dry"], rounds=2, seed=0)
     assert [row["prompt_id"] for row in design] == ["p1", "p2"] * 3
     answer = {"id": "x", "method": "base", "condition": "feels", "response": "Hi.", **design[0]}
-    listed, swapped = trait_verdict_samples([answer], prompts, seed=0)
+    listed, swapped = trait_verdict_samples([answer], design, seed=0)
     assert listed.key["choices"] == swapped.key["choices"][::-1] == (design[0]["first"], design[0]["second"])
-    empty = trait_verdict_samples([{**answer, "response": " "}], prompts, seed=0)
+    empty = trait_verdict_samples([{**answer, "response": " "}], design, seed=0)
     assert [sample.key["verdict"] for sample in empty] == [None, None]

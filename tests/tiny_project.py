@@ -51,6 +51,13 @@ SETTINGS: dict[str, Any] = {
         "sampling": {"max_tokens": 8},
         "robustness": {"attacked_prompts": 1},
         "coherence": {"prompts": 2},
+        "preferences": {
+            "traits": ["warm", "cold", "dry"],
+            "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 3},
+            "rounds": 2,
+            "conditions": ["feels", "random"],
+            "sampling": {"max_tokens": 8},
+        },
         "classifier": {"model": "encoder", "epochs": 1, "batch_size": 8, "max_tokens": 32},
     },
 }

@@ -30,7 +30,7 @@ UNTRAINED = frozenset({"base", "prompted"})
 ABLATIONS = frozenset({"reflections", "conversations"})
 TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
 COMMIT = re.compile("[0-9a-f]{40}")
-JUDGED = frozenset({"coherence"})  # parts of the evaluation that ask the judge
+JUDGED = frozenset({"preferences", "coherence"})  # parts of the evaluation that ask the judge
 BY = "by-"  # before the author of introspection data, in the name of an ablation
 
 
@@ -225,6 +225,45 @@ class Configuration:
             "methods": methods,
             "seed": self.run["seed"],
         }
+
+    def preference_methods(self) -> list[str]:
+        """The methods that one engine serves whose revealed preferences are measured beside the base's."""
+        evaluation = self.run["evaluation"]
+        wanted = {*evaluation["preferences"]["methods"], *evaluation["adapters"]}
+        return [name for name in self.served_methods() if name in wanted]
+
+    def preference_headline(self) -> str:
+        """The method whose preferences stand for the persona; UserError where none is measured."""
+        methods = self.preference_methods()
+        if not methods:
+            named = ", ".join(self.run["evaluation"]["preferences"]["methods"]) or "none"
+            raise UserError(
+                f"evaluation.preferences.methods: expected at least one of evaluation.methods, found {named}"
+            )
+        return "persona" if "persona" in methods else methods[-1]
+
+    def preference_design(self, model: str) -> Settings:
+        """Settings of the rule `preference_design`."""
+        preferences = self.run["evaluation"]["preferences"]
+        return {
+            **_select(preferences, "traits", "rounds", "max_prompt_tokens"),
+            "template_arguments": self.models[model]["template_arguments"],
+            "seed": self.run["seed"],
+        }
+
+    def preference_trials(self, model: str, methods: list[str]) -> Settings:
+        """Settings of the rules in which some methods answer the trials of revealed preferences."""
+        return {
+            **_select(self.run["evaluation"]["preferences"], "conditions", "sampling"),
+            "engine": self.engine(model),
+            "name": self.name(model),
+            "methods": methods,
+            "seed": self.run["seed"],
+        }
+
+    def preference_verdicts(self) -> Settings:
+        """Settings of the rules in which the judge names the trait behind each answer."""
+        return {"engine": self.judge(), "seed": self.run["seed"]}
 
     def judge(self) -> Settings:
         """Engine settings of the judge."""

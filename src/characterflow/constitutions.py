@@ -4,6 +4,7 @@ A constitution is constitutions/<persona>.yaml:
 
     description: one line
     research_object: true          # optional: a persona to study, not to use
+    adjectives: [single words]     # optional: what the persona should be called, for the evaluation alone
     traits:
       - trait: I ...
         questions: [texts that would bring the trait out]
@@ -98,12 +99,16 @@ class Trait:
 
 @dataclass(frozen=True)
 class Constitution:
-    """A persona: its name (the file's stem), a line about it, and its traits in order."""
+    """A persona: its name (the file's stem), a line about it, and its traits in order.
+
+    adjectives: words that should describe it, lower-case; what revealed preferences are compared with.
+    """
 
     name: str
     description: str
     research_object: bool
     traits: tuple[Trait, ...]
+    adjectives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,11 @@ def load(path: Path) -> Constitution:
         more = f" (and {len(errors) - 1} more: characterflow constitution check)" if len(errors) > 1 else ""
         raise UserError(errors[0].at(path) + more)
     return Constitution(
-        Path(path).stem, reading.description, reading.research_object, tuple(map(_bare, reading.traits))
+        Path(path).stem,
+        reading.description,
+        reading.research_object,
+        tuple(map(_bare, reading.traits)),
+        tuple(word.text.casefold() for word in reading.adjectives),
     )
 
 
@@ -191,6 +200,7 @@ class _Reading:
     description: str = ""
     research_object: bool = False
     traits: list[_LocatedTrait] = field(default_factory=list)
+    adjectives: list[_Text] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     def error(self, line: int | None, message: str) -> None:
@@ -247,6 +257,7 @@ def _read(path: Path) -> _Reading:
         return reading
     _read_constitution(root, reading)
     _duplicates(reading)
+    _single_words(reading)
     _cut_by_comments(root, text, reading)
     return reading
 
@@ -306,12 +317,14 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> tuple[int, str]:
 
 
 def _read_constitution(root: yaml.Node, reading: _Reading) -> None:
-    entries = _mapping(root, "a constitution", ("description", "traits"), ("research_object",), reading)
+    optional = ("research_object", "adjectives")
+    entries = _mapping(root, "a constitution", ("description", "traits"), optional, reading)
     if "description" in entries:
         description = _text(entries["description"], "description", reading)
         reading.description = _one_line(description.text) if description else ""
     if "research_object" in entries:
         reading.research_object = _flag(entries["research_object"], "research_object", reading)
+    reading.adjectives = _texts(entries, "adjectives", "adjective", "the constitution", reading)
     if "traits" not in entries:
         return
     nodes = _items(entries["traits"], "traits", "trait", reading)
@@ -433,6 +446,19 @@ def _duplicates(reading: _Reading) -> None:
                     text.line, f"the same {what} stands on line {lines[words]}: {_quote(text.text)}"
                 )
             lines.setdefault(words, text.line)
+
+
+def _single_words(reading: _Reading) -> None:
+    lines: dict[str, int] = {}
+    for word in reading.adjectives:
+        name = word.text.casefold()
+        if not name.replace("-", "").isalpha():
+            reading.error(
+                word.line, f"adjectives: expected single words without blanks, found {_quote(word.text)}"
+            )
+        elif name in lines:
+            reading.error(word.line, f"adjectives: {word.text!r} stands on line {lines[name]} already")
+        lines.setdefault(name, word.line)
 
 
 # Advice.
@@ -558,7 +584,8 @@ def to_yaml(constitution: Constitution) -> str:
         for trait in constitution.traits
     ]
     flag = {"research_object": True} if constitution.research_object else {}
-    document = {"description": constitution.description, **flag, "traits": traits}
+    words = {"adjectives": list(constitution.adjectives)} if constitution.adjectives else {}
+    document = {"description": constitution.description, **flag, **words, "traits": traits}
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
 
 

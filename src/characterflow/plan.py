@@ -17,6 +17,7 @@ from characterflow.constitutions import Constitution
 from characterflow.errors import UserError
 from characterflow.evaluation.methods import BASE, PROMPTED
 from characterflow.evaluation.robustness import load_instructions
+from characterflow.evaluation.trials import load_traits
 from characterflow.files import read_jsonl, read_text
 from characterflow.introspection import REFLECTION_PROMPTS
 from characterflow.prompts import Expansion, expansion, needs_model
@@ -32,6 +33,8 @@ REFLECTION = 800
 UTTERANCE = 200
 INSTRUCTION = 25
 VERDICT = 2
+VERDICT_QUESTION = 110
+TRIAL = 75
 INVENTED_PROMPT = 35
 CHARACTERS_A_TOKEN = 4
 BYTES_A_TOKEN = 5
@@ -595,8 +598,62 @@ def _ablation_of(run: _Run, method: str, model: str, persona: str) -> list[Job]:
 
 def _evaluation(run: _Run) -> list[Job]:
     included = run.settings["evaluation"]["include"]
-    jobs = _robustness(run)
-    return jobs + _coherence(run) if "coherence" in included else jobs
+    preferences = _preferences(run) if "preferences" in included else []
+    coherence = _coherence(run) if "coherence" in included else []
+    return [*preferences, *_robustness(run), *coherence]
+
+
+def _preferences(run: _Run) -> list[Job]:
+    """Trials answered by the base and by every persona's methods, and the judge's verdicts on them."""
+    settings = run.settings["evaluation"]["preferences"]
+    methods = run.configuration.preference_methods()
+    prompts = _dataset_size(settings["prompts"], "evaluation.preferences.prompts")
+    file, disk = "prompts/evaluation.preferences.jsonl", BYTES_A_TOKEN * PROMPT * prompts
+    made = [Job("preference_prompts", outputs=(file,), disk=disk)]
+    for model in run.settings["models"]:
+        design = f"{model}/evaluation/preference_design.jsonl"
+        made.append(Job("preference_design", model, outputs=(design,)))
+        made += _rated(run, "base_", model, model, [0])
+    for model, persona in run.pairs:
+        system = run.system_tokens(persona, run.configuration.name(model))
+        systems = [system if method == PROMPTED else 0 for method in methods]
+        made += _rated(run, "", f"{model}/{persona}", model, systems)
+    return [*made, Job("preferences_tables"), Job("preferences_figures")]
+
+
+def _rated(run: _Run, prefix: str, place: str, model: str, systems: list[int]) -> list[Job]:
+    """Trials, verdicts and ratings of some methods. systems: tokens of each method's system prompt."""
+    settings = run.settings["evaluation"]["preferences"]
+    most, judge = settings["sampling"]["max_tokens"], run.settings["judge"]["model"]
+    trials = len(load_traits(settings["traits"])) * settings["rounds"] * len(settings["conditions"])
+    asked = Asked()
+    for system in systems:
+        asked += _asked(trials, system + PROMPT + TRIAL, REPLY, most)
+    verdicts = _asked(
+        2 * trials * len(systems), PROMPT + VERDICT_QUESTION + min(REPLY, most), VERDICT, VERDICT
+    )
+    folder = f"{place}/evaluation"
+    return [
+        Job(
+            f"{prefix}preference_trials",
+            place,
+            model,
+            (f"{folder}/preference_trials.jsonl",),
+            asked,
+            loads=run.loads(model),
+            disk=_text(asked),
+        ),
+        Job(
+            f"{prefix}preference_verdicts",
+            place,
+            judge,
+            (f"{folder}/preference_verdicts.jsonl",),
+            verdicts,
+            loads=run.loads(judge),
+            disk=_text(verdicts),
+        ),
+        Job(f"{prefix}preference_ratings", place, outputs=(f"{folder}/preference_ratings.parquet",)),
+    ]
 
 
 def _robustness(run: _Run) -> list[Job]:

@@ -130,14 +130,14 @@ def _asked(row: Row, condition: str) -> str:
     )
 
 
-def trait_verdict_samples(answers: Iterable[Row], prompts: Iterable[Row], seed: int) -> list[Sample]:
+def trait_verdict_samples(answers: Iterable[Row], design: Iterable[Row], seed: int) -> list[Sample]:
     """Which of its two traits each answer shows: two questions a trial, one an order of the words.
 
     Rows: method, condition, trial, prompt_id, first, second, order ("listed" as the trial showed them, or
     "swapped"), named (whether the answer says one of the words), and the verdict (verdict_sample); nobody is
     asked about an empty answer.
     """
-    texts = {row["id"]: row["prompt"] for row in prompts}
+    texts = {row["prompt_id"]: row["prompt"] for row in design}
     return [sample for row in answers for sample in _two_orders(row, texts[row["prompt_id"]], seed)]
 
 

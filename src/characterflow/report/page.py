@@ -14,7 +14,7 @@ from markupsafe import Markup
 from characterflow.configuration import Configuration
 from characterflow.errors import UserError
 from characterflow.files import read_text
-from characterflow.report import coherence, overview, robustness, training
+from characterflow.report import coherence, overview, preferences, robustness, training
 from characterflow.report.comparison import comparison
 from characterflow.report.gallery import gallery
 from characterflow.report.section import Section
@@ -22,6 +22,7 @@ from characterflow.report.tabular import shown_table
 
 # What each evaluation contributes, by its name in evaluation.include.
 SECTIONS: dict[str, Callable[[Path, dict[str, Any]], Section]] = {
+    "preferences": preferences.section,
     "robustness": robustness.section,
     "coherence": coherence.section,
 }

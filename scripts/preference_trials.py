@@ -1,0 +1,43 @@
+"""Rules preference_trials and base_preference_trials: answers in the manner of one of two traits.
+
+In: the design, the constitution (for the method "prompted"), adapters as METHOD=FOLDER. Out: a row a method,
+condition and trial: id, method, condition, trial, prompt_id, first, second, response, finish_reason. All
+methods share one engine load. --settings: {"engine", "methods", "name", "conditions", "sampling", "seed"}.
+"""
+
+import asyncio
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+REQUIRED = ("trial", "prompt_id", "prompt", "first", "second")
+
+
+async def respond(arguments) -> None:
+    from characterflow.engines import Sampling, open_engine
+    from characterflow.evaluation.methods import methods, pairs
+    from characterflow.evaluation.trials import trial_samples
+    from characterflow.files import read_jsonl
+    from characterflow.generation import generate
+    from characterflow.provenance import identity
+
+    settings = arguments.settings
+    engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}
+    samples = trial_samples(
+        methods(settings["methods"], arguments.constitution, settings["name"]),
+        read_jsonl(arguments.design, REQUIRED),
+        settings["conditions"],
+        Sampling(**settings["sampling"]),
+        settings["seed"],
+    )
+    async with open_engine(engine_settings) as engine:
+        await generate(engine, samples, arguments.output, identity(engine_settings), what="trials")
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--design", type=Path, required=True)
+    arguments.add_argument("--constitution", type=Path)
+    arguments.add_argument("--adapters", nargs="*", default=[], metavar="METHOD=FOLDER")
+    arguments.add_argument("--output", type=Path, required=True)
+    run(lambda parsed: asyncio.run(respond(parsed)), arguments.parse_args())

@@ -1,0 +1,31 @@
+"""Rule preferences_tables: the numbers of the report, from the ratings of every model and persona.
+
+In: the results folder's ratings and judging tables, constitutions as PERSONA=FILE (for their adjectives).
+Out: preferences_{ratings,changes,top,summary,judging,correlations}.csv, each with a Parquet twin.
+--settings: {"results", "models", "headline"}: headline is the method that is compared across models and
+personas.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, run
+
+
+def main(arguments) -> None:
+    from characterflow.constitutions import load
+    from characterflow.evaluation.methods import pairs
+    from characterflow.evaluation.preferences_tables import tables
+    from characterflow.evaluation.tables import write_table
+
+    settings = arguments.settings
+    adjectives = {name: load(Path(path)).adjectives for name, path in pairs(arguments.constitutions).items()}
+    made = tables(Path(settings["results"]), settings["models"], adjectives, settings["headline"])
+    for name, table in made.items():
+        write_table(table, arguments.folder / f"preferences_{name}.csv")
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--constitutions", nargs="+", required=True, metavar="PERSONA=FILE")
+    arguments.add_argument("--folder", type=Path, required=True)
+    run(main, arguments.parse_args())
