@@ -166,10 +166,11 @@ def _adjusted(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def top(table: pd.DataFrame, keys: Sequence[str], count: int = TOP) -> pd.DataFrame:
     """The `count` changes at either end of their order, rises first, for each value of the keys."""
     parts = []
-    for _, own in table.sort_values("change", ascending=False).groupby(list(keys), sort=False):
+    for _, own in table.groupby(list(keys), sort=False):
+        own = own.sort_values("change", ascending=False)
         ends = [*range(count), *range(len(own) - count, len(own))]
         parts.append(own.iloc[sorted({place for place in ends if 0 <= place < len(own)})])
-    return pd.concat(parts, ignore_index=True).sort_values(list(keys), kind="stable", ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = None) -> pd.DataFrame:
