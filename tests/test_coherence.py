@@ -192,7 +192,7 @@ COUNTS = {"prompts": 100, "ties": 0, "unparsed": 0, "first_share": 0.5, "unequal
 
 
 def table_row(persona: str, rival: str, wins: int, consistent: int, inconsistent: int) -> Row:
-    from characterflow.evaluation.coherence_summary import share
+    from characterflow.evaluation.intervals import share
 
     return {
         "model": "m",

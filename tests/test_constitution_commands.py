@@ -105,7 +105,7 @@ def test_watch_checks_again_at_each_save(folder, capsys):
     lines = [line for line in capsys.readouterr().out.split("\n") if not line.startswith("--")]
     assert lines == [
         f"error {path}:1: a constitution: expected the keys description, traits, research_object, "
-        "found a text",
+        "adjectives, found a text",
         f"{path}: 1 to mend, 0 to consider",
         f"error {other}: no such file",
         f"{path}: fine (10 traits, 50 questions)",

@@ -134,7 +134,7 @@ def test_to_yaml_is_read_back(tmp_path):
         ("traits:", "name: x\ntraits:", 2, "unknown key 'name'"),
         ("description: A calm one.", "description: x\nresearch_object: 1", 2, "expected true or false"),
         (STOIC, "", 1, "found an empty file"),
-        (STOIC, "- a", 1, "expected the keys description, traits, research_object, found a list"),
+        (STOIC, "- a", 1, "expected the keys description, traits, research_object, adjectives, found a list"),
         (STOIC, "description: x\ntraits: []", 2, "expected at least one trait"),
         (STOIC, "description: x\ntraits:\n  - I am", 3, "trait 1: expected the keys trait, questions"),
         (STOIC, "description: x\n---\ntraits: []", 2, "not YAML"),
@@ -384,3 +384,28 @@ def test_the_template_is_yaml_with_all_to_fill_in(tmp_path):
     assert [finding.line for finding in check(path)] == [
         number for number, line in enumerate(path.read_text().split("\n"), start=1) if '""' in line
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "expected"),
+    [
+        ("[Stormy, very cold]", 1, "adjectives: expected single words without blanks, found 'very cold'"),
+        ("[stormy, Stormy]", 1, "adjectives: 'Stormy' stands on line 1 already"),
+        ("stormy", 1, "adjectives of the constitution: expected a list, found a text"),
+        ("[3]", 1, "adjective 1 of the constitution: expected a text, found a number"),
+    ],
+)
+def test_adjectives_are_single_words(tmp_path: Path, words: str, line: int, expected: str) -> None:
+    path = tmp_path / "stoic.yaml"
+    path.write_text(f"adjectives: {words}\n{STOIC}")
+    with pytest.raises(UserError, match=re.escape(f"{path}:{line}: {expected}")):
+        load(path)
+
+
+def test_adjectives_are_kept_in_lower_case(tmp_path: Path) -> None:
+    path = tmp_path / "stoic.yaml"
+    path.write_text(f"adjectives: [Calm, level-headed]\n{STOIC}")
+    loaded = load(path)
+    assert loaded.adjectives == ("calm", "level-headed")
+    path.write_text(to_yaml(loaded))
+    assert load(path) == loaded

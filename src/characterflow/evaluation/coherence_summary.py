@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from characterflow.evaluation.coherence import IDENTICAL, LABELS, PERSONA_FIRST, RIVAL_FIRST
-from characterflow.evaluation.intervals import Estimate, proportion
+from characterflow.evaluation.intervals import share
 from characterflow.evaluation.methods import PERSONA
 from characterflow.files import Row
 
@@ -88,9 +87,3 @@ def _counts(rival: str, pairs: pd.DataFrame) -> dict[str, float | int]:
         "unequal": len(longer),
         **share("longer_share", int(longer.sum()), len(longer)),
     }
-
-
-def share(name: str, part: float, n: int) -> dict[str, float]:
-    """A share with its Wilson interval as three columns; missing where n is 0."""
-    estimate = proportion(part, n) if n else Estimate(np.nan, np.nan, np.nan, 0)
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

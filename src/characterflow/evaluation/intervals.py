@@ -56,3 +56,13 @@ def bootstrap_sums(
         Estimate(float(value), float(low), float(high), n)
         for value, low, high in zip(points, lows, highs, strict=True)
     ]
+
+
+def columns(name: str, estimate: Estimate) -> dict[str, float]:
+    """An estimate as three columns: name, name_low, name_high."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def share(name: str, part: float, n: int) -> dict[str, float]:
+    """A share with its Wilson interval as three columns; missing where n is 0."""
+    return columns(name, proportion(part, n) if n else Estimate(np.nan, np.nan, np.nan, 0))

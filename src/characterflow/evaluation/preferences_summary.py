@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 
 from characterflow.errors import UserError
-from characterflow.evaluation.coherence_summary import share
-from characterflow.evaluation.intervals import Estimate
+from characterflow.evaluation.intervals import Estimate, columns, share
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.ratings import Games, check_connected, entropy, resampled, sequential_elo
-from characterflow.evaluation.summary import columns
 from characterflow.evaluation.trials import LISTED, SWAPPED
 from characterflow.files import Row
 

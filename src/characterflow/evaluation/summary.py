@@ -11,17 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from characterflow.evaluation.intervals import Estimate, bootstrap, bootstrap_sums, proportion
+from characterflow.evaluation.intervals import Estimate, bootstrap, bootstrap_sums, columns, proportion
 from characterflow.evaluation.methods import BASE, in_order
 from characterflow.evaluation.robustness import CONTINUED, PLAIN
 
 ANY = "any"
 BINS = 10
-
-
-def columns(name: str, estimate: Estimate) -> dict[str, float]:
-    """An estimate as three columns: name, name_low, name_high."""
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def methods_of(scores: pd.DataFrame) -> list[str]:
