@@ -63,7 +63,12 @@ MINIATURE = {
     },
 }
 TRAITS = 2
-SCORED = {"classifier", "robustness_tables", "robustness_figures", "coherence_tables", "coherence_figures"}
+PREFERENCES = ["preference_trials", "preference_verdicts", "preference_ratings"]
+SCORED = {"classifier"} | {
+    f"{evaluation}_{kind}"
+    for evaluation in ("preferences", "robustness", "coherence")
+    for kind in ("tables", "figures")
+}
 SHOWN = {"report", "all"}
 
 
@@ -170,7 +175,7 @@ def test_the_report_says_who_taught_and_loads_nothing(project: Path) -> None:
     page = (project / "results" / "report" / "index.html").read_text()
     assert "is a recording" in page
     assert not re.search(r"(src|href)\s*=\s*[\"']?https?:", page)
-    assert page.count("data:image/svg+xml;base64,") == 6
+    assert page.count("data:image/svg+xml;base64,") == 9
 
 
 def test_a_finished_run_has_nothing_to_do(project: Path) -> None:
@@ -190,7 +195,7 @@ def test_an_edited_constitution_reruns_its_persona_alone(project: Path) -> None:
         "introspect",
     ]
     own += ["introspection_dataset", "introspection_train", "merge", "robustness_responses"]
-    own += ["ablation_dataset", "ablation_train", "ablation_merge", "coherence_verdicts"]
+    own += ["ablation_dataset", "ablation_train", "ablation_merge", "coherence_verdicts", *PREFERENCES]
     shared = SCORED | SHOWN | {"training_tables", "training_figures"}
     assert set(jobs) == {f"{rule} sarcasm" for rule in own} | shared
 
@@ -199,7 +204,7 @@ def test_another_merge_weight_reruns_the_merge_and_what_follows(project: Path) -
     changed = {**MINIATURE, "merge": {"weights": {"introspection": 0.5}}}
     with edited(project / "config" / "miniature.yaml", yaml.safe_dump(MINIATURE), yaml.safe_dump(changed)):
         jobs = would_run(project, "all")
-    rules = ("merge", "ablation_merge", "robustness_responses", "coherence_verdicts")
+    rules = ("merge", "ablation_merge", "robustness_responses", "coherence_verdicts", *PREFERENCES)
     follows = {f"{rule} {persona}" for rule in rules for persona in MINIATURE["personas"]}
     assert set(jobs) == follows | SCORED | SHOWN
 
