@@ -9,3 +9,4 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = project
 html_show_sphinx = False
+html_show_copyright = False

@@ -119,7 +119,9 @@ def run(command: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "bash")], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if fences(page, "bash") or fences(page, "sh")], ids=name
+)
 def test_commands_do_what_the_page_says(page: Path, copy: Path) -> None:
     """Blocks of "bash" run as they stand; Snakemake's lines in blocks of "sh" as dry runs."""
     text = page.read_text(encoding="utf-8")
@@ -131,7 +133,8 @@ def test_commands_do_what_the_page_says(page: Path, copy: Path) -> None:
         elif token.info == "sh":
             for line in token.content.split("\n"):
                 if line.startswith("snakemake ") and "--report" not in line:
-                    assert "Job stats" in run(f"{line} --dry-run", copy), text
+                    dry = line.replace("snakemake", "snakemake --dry-run", 1)
+                    assert "Job stats" in run(dry, copy), text
 
 
 def test_the_example_has_no_fault(copy: Path) -> None:
