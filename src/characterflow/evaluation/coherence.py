@@ -1,7 +1,7 @@
 """Coherence: which of two methods' answers to the same prompt is the better embodiment of the traits.
 
-Method: Open Character Training (arXiv 2511.01689), section on coherence, with two differences: every pair
-is judged in both orders, and only verdicts that agree count as wins.
+Method: Open Character Training (arXiv 2511.01689), section on coherence: every pair is judged in both orders,
+and only verdicts that agree count. Here the others are reported too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
