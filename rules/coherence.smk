@@ -6,7 +6,7 @@ rule coherence_verdicts:
         judge=lambda wildcards: model_manifest(RUN.run["judge"]["model"]),
         constitution=constitution,
         prompts=f"{RESULTS}/prompts/evaluation.jsonl",
-        responses=f"{RESULTS}/{{model}}/{{persona}}/evaluation/robustness.jsonl",
+        responses=lambda wildcards: answer_files(wildcards.model, wildcards.persona),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/coherence_verdicts.jsonl",
     log:

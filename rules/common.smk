@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from characterflow import cluster, resources
 from characterflow.code_digest import code_digest
-from characterflow.configuration import BY, RECORDED, load
+from characterflow.configuration import BY, RECORDED, STEERED, load
 from characterflow.errors import UserError
 from characterflow.files import canonical_json
 
@@ -178,3 +178,20 @@ def served_adapters(wildcards, methods=None):
 def served_manifests(wildcards, methods=None):
     """What to depend on for those adapters."""
     return [f"{pair.split('=', 1)[1]}/manifest.json" for pair in served_adapters(wildcards, methods)]
+
+
+def steered_vectors(wildcards):
+    """steered=FOLDER, what an engine adds to steer; RUN.steered_engine takes it as one of its vectors."""
+    return [f"{STEERED}={RESULTS}/{wildcards.model}/{wildcards.persona}/{STEERED}"]
+
+
+def steered_manifest(wildcards):
+    """What to depend on for these vectors."""
+    return f"{RESULTS}/{wildcards.model}/{wildcards.persona}/{STEERED}/manifest.json"
+
+
+def answer_files(model, persona):
+    """The files with the answers of a persona's methods to held-out prompts."""
+    folder = f"{RESULTS}/{model}/{persona}/evaluation"
+    served = [f"{folder}/robustness.jsonl"] if RUN.served_methods() else []
+    return served + ([f"{folder}/robustness_{STEERED}.jsonl"] if RUN.steers() else [])

@@ -27,10 +27,12 @@ rule robustness_responses:
     params:
         settings=settings(lambda wildcards: RUN.robustness(wildcards.model, RUN.served_methods())),
         adapters=served_adapters,
+        vectors=[],
         code=code("robustness_responses.py"),
     shell:
         "python scripts/robustness_responses.py --prompts {input.prompts} --instructions {input.instructions}"
         " --constitution {input.constitution} --base {input.base} --adapters {params.adapters}"
+        " --vectors {params.vectors}"
         " --output {output} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
 
 
@@ -58,8 +60,7 @@ rule base_robustness_responses:
 
 def classified(wildcards):
     """PERSONA=FILE for the responses of every persona of a model."""
-    folder = f"{RESULTS}/{wildcards.model}"
-    return [f"{persona}={folder}/{persona}/evaluation/robustness.jsonl" for persona in PERSONAS]
+    return [f"{persona}={file}" for persona in PERSONAS for file in answer_files(wildcards.model, persona)]
 
 
 rule classifier:

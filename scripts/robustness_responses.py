@@ -1,10 +1,10 @@
-"""Rules robustness_responses and base_robustness_responses.
+"""Rules robustness_responses, base_robustness_responses and steered_responses.
 
 In: the held-out prompts, the instructions that try to break character, the constitution (for the method
-"prompted"), adapters as METHOD=FOLDER, and the base's responses, whose plain ones begin the prefill attack;
-where the base itself answers, its own do. Out: rows with id, prompt_id, method, instruction ("none" for a
-plain answer), response, finish_reason; those of the prefill attack have the instruction "continued" and
-replies. All methods share one engine load.
+"prompted"), adapters and control vectors as METHOD=FOLDER, and the base's responses, whose plain ones begin
+the prefill attack; where the base itself answers, its own do. Out: rows with id, prompt_id, method,
+instruction ("none" for a plain answer), response, finish_reason; those of the prefill attack have the
+instruction "continued" and replies. All methods share one engine load.
 --settings: {"engine", "methods", "name", "sampling", "test_share", "attacked_prompts",
 "continuation_turns", "seed"}.
 """
@@ -26,6 +26,8 @@ async def respond(arguments) -> None:
     settings = arguments.settings
     seed, sampling = settings["seed"], Sampling(**settings["sampling"])
     engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}
+    if arguments.vectors:
+        engine_settings["vectors"] = pairs(arguments.vectors)
     compared = methods(settings["methods"], arguments.constitution, settings["name"])
     prompts = read_jsonl(arguments.prompts, required=("id", "prompt"))
     attacked = robustness.attacked_prompts(
@@ -51,6 +53,7 @@ if __name__ == "__main__":
     arguments.add_argument("--instructions", type=Path, required=True)
     arguments.add_argument("--constitution", type=Path)
     arguments.add_argument("--adapters", nargs="*", default=[], metavar="METHOD=FOLDER")
+    arguments.add_argument("--vectors", nargs="*", default=[], metavar="METHOD=FOLDER")
     arguments.add_argument("--base", type=Path)
     arguments.add_argument("--output", type=Path, required=True)
     run(lambda parsed: asyncio.run(respond(parsed)), arguments.parse_args())

@@ -53,6 +53,9 @@ DEMO_JOBS = {
     "preferences_figures": 1,
     "base_robustness_responses": 1,
     "robustness_responses": 2,
+    "steering_vectors": 2,
+    "steering_strength": 2,
+    "steered_responses": 2,
     "classifier": 1,
     "robustness_tables": 1,
     "coherence_verdicts": 2,
@@ -86,8 +89,13 @@ SMALL: dict[str, Any] = {
     "judge": {"model": "smollm2"},
     "evaluation": {
         "include": ["robustness", "coherence"],
-        "methods": ["prompted", "distilled", "persona"],
+        "methods": ["prompted", "steered", "distilled", "persona"],
         "robustness": {"attacked_prompts": 5, "continuation_turns": 2},
+        "steering": {
+            "prompts": 16,
+            "sampling": {"max_tokens": 32},
+            "search": {"strengths": [0.2, 0.4], "prompts": 10},
+        },
         "coherence": {"prompts": 10},
         "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 90},
         "sampling": {"max_tokens": 48},
@@ -156,8 +164,11 @@ def test_requests_and_tokens_of_a_small_run() -> None:
         "introspection_train": (0, 0, 2 * 2 * (30 * (40 + 80) + 12 * (40 + 4 * 48)), 0),
         "base_robustness_responses": (asked, asked * 48, 0, 1),
         "robustness_responses": (2 * 3 * asked, 2 * 3 * asked * 48, 0, 2),
-        "classifier": (0, 0, 4 * 90 * 7 * 48 // 2, 0),
-        "coherence_verdicts": (2 * 2 * 2 * 10, 2 * 2 * 2 * 10 * 2, 0, 2),
+        "steering_vectors": (2 * 16, 2 * 16 * 32, 0, 2),
+        "steering_strength": (2 * 3 * 10, 2 * 3 * 10 * 48, 0, 2),
+        "steered_responses": (2 * asked, 2 * asked * 48, 0, 2),
+        "classifier": (0, 0, 4 * 90 * 9 * 48 // 2, 0),
+        "coherence_verdicts": (2 * 2 * 3 * 10, 2 * 2 * 3 * 10 * 2, 0, 2),
     }
     assert all(cost.new_tokens == cost.most_new_tokens for cost in costs.values())
 
@@ -173,7 +184,7 @@ def test_hours_follow_from_the_throughput() -> None:
     costs = plan_of(load(SMALL))
     assert costs["distill"].cpu_hours == pytest.approx((48000 / 80 + 2 * 30) / 3600)
     assert costs["student"].cpu_hours == pytest.approx((6400 / 100 + 2 * 30) / 3600)
-    assert costs["classifier"].cpu_hours == pytest.approx((60480 / 1000 + 30) / 3600)
+    assert costs["classifier"].cpu_hours == pytest.approx((77760 / 1000 + 30) / 3600)
     assert (
         costs["teacher"].cpu_hours
         == costs["training_figures"].cpu_hours
@@ -325,7 +336,7 @@ def test_the_command_prints_plan_and_measure(
     assert rows["student"][:2] == ["2", "200"]
     assert rows["student"][-3:] == ["1", "42", "0.03"]
     assert rows["merge"] == ["2", "0.33"]
-    assert rows["total"][0] == "38"
+    assert rows["total"][0] == "44"
     assert "distill dominates: " in output
     assert max(map(len, output.splitlines())) < 160
 

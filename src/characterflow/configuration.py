@@ -23,14 +23,20 @@ from characterflow.files import canonical_json, read_text, text_digest
 Settings = dict[str, Any]
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 RECORDED = "recorded"
-COHERENCE_RIVALS = ("prompted", "distilled")
+COHERENCE_RIVALS = ("prompted", "steered", "distilled")
 PLANNING = ("parameters", "throughput", "gpu_model")
 PARAMETERS = 8.0  # billions, where the models file is silent
-UNTRAINED = frozenset({"base", "prompted"})
+STEERED = "steered"
+UNTRAINED = frozenset({"base", "prompted", STEERED})
 ABLATIONS = frozenset({"reflections", "conversations"})
 TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
 COMMIT = re.compile("[0-9a-f]{40}")
+<<<<<<< HEAD
 JUDGED = frozenset({"preferences", "coherence"})  # parts of the evaluation that ask the judge
+=======
+JUDGED = frozenset({"coherence"})  # parts of the evaluation that ask the judge
+STEERED_BATCH = 64  # requests at once at most, under a control vector
+>>>>>>> 69ccf53 (Steering: control vectors from the trait prompt's effect, a strength found by what stays language, and the method steered)
 BY = "by-"  # before the author of introspection data, in the name of an ablation
 
 
@@ -210,17 +216,48 @@ class Configuration:
         return method in ABLATIONS or method.startswith(BY)
 
     def served_methods(self) -> list[str]:
-        """The methods of the run that one engine serves together: all but the base."""
-        return [name for name in self.run["evaluation"]["methods"] if name != "base"]
+        """The methods of the run that one engine serves together: all but the base and the steered."""
+        return [name for name in self.run["evaluation"]["methods"] if name not in ("base", STEERED)]
+
+    def steers(self) -> bool:
+        """Whether control vectors are a method of the run."""
+        return STEERED in self.run["evaluation"]["methods"]
+
+    def steered_engine(self, model: str) -> Settings:
+        """Engine settings of a model that control vectors steer; the script names these as `vectors`."""
+        batch = min(STEERED_BATCH, self.models[model]["sequences"])
+        return {**self.engine(model), "kind": "transformers", "batch_size": batch}
+
+    def steering_vectors(self, model: str) -> Settings:
+        """Settings of the rule `steering_vectors`."""
+        return {
+            **_select(self.run["evaluation"]["steering"], "prompts", "sampling", "prefixes"),
+            "engine": self.steered_engine(model),
+            "name": self.name(model),
+            "seed": self.run["seed"],
+        }
+
+    def steering_strength(self, model: str) -> Settings:
+        """Settings of the rule `steering_strength`."""
+        evaluation = self.run["evaluation"]
+        return {
+            "given": self.models[model]["steering"]["strength"],
+            "vector_prompts": evaluation["steering"]["prompts"],
+            **evaluation["steering"]["search"],
+            "sampling": evaluation["sampling"],
+            "engine": self.steered_engine(model),
+            "seed": self.run["seed"],
+        }
 
     def robustness(self, model: str, methods: list[str]) -> Settings:
         """Settings of the rules that answer held-out prompts, plain and attacked, by some methods."""
+        steered = STEERED in methods
         evaluation = self.run["evaluation"]
         return {
             **_select(evaluation["robustness"], "attacked_prompts", "continuation_turns"),
             "test_share": evaluation["classifier"]["test_share"],
             "sampling": evaluation["sampling"],
-            "engine": self.engine(model),
+            "engine": self.steered_engine(model) if steered else self.engine(model),
             "name": self.name(model),
             "methods": methods,
             "seed": self.run["seed"],
@@ -419,6 +456,12 @@ def _check_methods(configuration: Configuration, where: Any) -> None:
             raise UserError(
                 f"{where(path)}: evaluation.methods: {name!r}: expected one of {', '.join(known)}, or "
                 f"{BY}AUTHOR with a model of {run['models_file']}{authors or _suggestion(name, known)}"
+            )
+    for model in run["models"] if STEERED in names else []:
+        if configuration.is_endpoint(model):
+            raise UserError(
+                f"{where(path)}: evaluation.methods: {STEERED} needs the weights of {model}, which is an "
+                "endpoint"
             )
     if not set(names) - {"base"}:
         raise UserError(f"{where(path)}: evaluation.methods: expected at least one method beside base")

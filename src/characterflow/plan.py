@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from characterflow.configuration import BY, PARAMETERS, RECORDED, Configuration, Settings
+from characterflow.configuration import BY, PARAMETERS, RECORDED, STEERED, Configuration, Settings
 from characterflow.constitutions import Constitution
 from characterflow.errors import UserError
 from characterflow.evaluation.methods import BASE, PROMPTED
@@ -660,20 +660,41 @@ def _robustness(run: _Run) -> list[Job]:
     methods, file = run.configuration.served_methods(), "evaluation/robustness.jsonl"
     models = run.settings["models"]
     answers = []
-    for model, persona in run.pairs:
+    for model, persona in run.pairs if methods else []:
         place = f"{model}/{persona}"
         system = run.system_tokens(persona, run.configuration.name(model))
         output = f"{place}/{file}"
         answers.append(_answering(run, "robustness_responses", place, model, output, methods, system))
+    pairs = run.pairs if run.configuration.steers() else []
+    steered = [job for pair in pairs for job in _steering(run, *pair)]
     return [
         *(
             _answering(run, "base_robustness_responses", model, model, f"{model}/{file}", [BASE], 0)
             for model in models
         ),
         *answers,
+        *steered,
         *(_classifier(run, model) for model in models),
         Job("robustness_tables"),
         Job("robustness_figures"),
+    ]
+
+
+def _steering(run: _Run, model: str, persona: str) -> list[Job]:
+    """Vectors from plain answers, answers at every strength that is tried, and the steered answers."""
+    settings = run.settings["evaluation"]["steering"]
+    place, search = f"{model}/{persona}", settings["search"]
+    asked = _asked(settings["prompts"], PROMPT, REPLY, settings["sampling"]["max_tokens"])
+    found = (f"{place}/steering_answers.jsonl", f"{place}/steering")
+    tried = 1 + (1 if run.configuration.models[model]["steering"]["strength"] else len(search["strengths"]))
+    most = run.settings["evaluation"]["sampling"]["max_tokens"]
+    searched = _asked(tried * search["prompts"], PROMPT, REPLY, most)
+    chosen = (f"{place}/steering_strength.jsonl", f"{place}/{STEERED}")
+    answers = f"{place}/evaluation/robustness_{STEERED}.jsonl"
+    return [
+        Job("steering_vectors", place, model, found, asked, loads=1, disk=_text(asked)),
+        Job("steering_strength", place, model, chosen, searched, loads=1, disk=_text(searched)),
+        _answering(run, "steered_responses", place, model, answers, [STEERED], 0),
     ]
 
 

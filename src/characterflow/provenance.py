@@ -11,7 +11,8 @@ def identity(engine: dict[str, Any]) -> dict[str, Any]:
 
     Two runs of equal identity may share finished samples.
     """
-    digests = {name: manifest_digest(Path(folder)) for name, folder in engine.get("adapters", {}).items()}
+    folders = {**engine.get("adapters", {}), **engine.get("vectors", {})}
+    digests = {name: manifest_digest(Path(folder)) for name, folder in folders.items()}
     if engine["kind"] in ("vllm", "transformers"):
         digests["model"] = manifest_digest(Path(engine["model"]))
     if engine["kind"] == "recorded":

@@ -15,6 +15,8 @@ KINDS = ("vllm", "endpoint", "recorded", "transformers")
 
 def _make(settings: dict[str, Any]) -> Engine:
     kind = settings.get("kind")
+    if settings.get("vectors") and kind != "transformers":
+        raise UserError(f"engine kind {kind!r}: it takes no control vectors; expected transformers")
     if kind in ("vllm", "transformers"):
         claim_gpus(settings.get("tensor_parallel", 1))
     if kind == "vllm":

@@ -9,7 +9,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from characterflow import control_vectors
 from characterflow.chat import encode
+from characterflow.control_vectors import ControlVector
 from characterflow.devices import has_gpu, resolve_dtype
 from characterflow.engines.base import Completion, Request
 from characterflow.errors import UserError
@@ -22,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "kind": "transformers",
     "model": "",
     "adapters": {},
+    "vectors": {},
     "batch_size": 16,
     "dtype": "auto",
     "context": None,
@@ -55,7 +58,7 @@ class Job:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """Jobs of one batch agree in this: sampling settings, adapter, and whether there are choices."""
+        """Jobs of one batch agree in this: sampling, adapter or vector, and whether there are choices."""
         return self.request.sampling, self.request.adapter, bool(self.paths)
 
 
@@ -63,16 +66,18 @@ class TransformersEngine:
     """A model folder behind `generate`, batched.
 
     Requests that wait are sorted by prompt length and run in left-padded batches of equal sampling settings
-    and adapter. A sample depends on its own request and seed alone, within the rounding of the matrix
-    products, which changes with the batch. In float32 that does not show; in bfloat16 (three digits a logit)
-    8 of 16 sampled and 10 of 16 greedy replies of SmolLM2 took another turn within 48 tokens when the batch
-    size went from 1 to 8. CPU and GPU draw different numbers from one seed.
+    and adapter. A control vector is asked for as an adapter is, by its name. A sample depends on its own
+    request and seed alone, within the rounding of the matrix products, which changes with the batch. In
+    float32 that does not show; in bfloat16 (three digits a logit) 8 of 16 sampled and 10 of 16 greedy replies
+    of SmolLM2 took another turn within 48 tokens when the batch size went from 1 to 8. CPU and GPU draw
+    different numbers from one seed.
 
     Choices: the reply is decoded under the constraint that it stays the start of a choice, and ends where one
     is complete, token by token as vLLM does; temperature and seed apply. max_tokens does not cut it.
 
     Settings, beside `kind`:
-    model: folder of a model with safetensors weights. adapters: folder of a LoRA adapter, by name.
+    model: folder of a model with safetensors weights. adapters: folder of a LoRA adapter, by name. vectors:
+    folder of a control vector, by name; `vectors` of the engine takes further ones.
     batch_size: requests generated at once at most; halved where the GPU's memory does not hold them.
     dtype: see devices.resolve_dtype. context: tokens of prompt and reply, where fewer than the model's own.
     template_arguments: variables of the chat template. trust_remote_code: run code that comes with the model.
@@ -90,8 +95,12 @@ class TransformersEngine:
             folder, self.dtype, self.device, self.settings["trust_remote_code"]
         )
         self._adapters = {name: f"adapter_{index}" for index, name in enumerate(self.settings["adapters"])}
+        self.vectors: dict[str, ControlVector] = {
+            name: control_vectors.load_for(Path(place), self.model, folder)
+            for name, place in self.settings["vectors"].items()
+        }
         self._peft = _load_adapters(self.model, self.settings["adapters"], self._adapters)
-        self._stops = _stop_ids(self.model, self.tokenizer, folder)
+        self.stops = _stop_ids(self.model, self.tokenizer, folder)
         self.context = _context(self.model, self.settings["context"])
         self._pending: list[Job] = []
         self._worker: asyncio.Task[None] | None = None
@@ -120,7 +129,7 @@ class TransformersEngine:
         from transformers import DynamicCache
 
         job = self._job(request)
-        sampler = RowSampler([job], len(job.prompt), self._stops, self.model.device)
+        sampler = RowSampler([job], len(job.prompt), self.stops, self.model.device)
         before = self._decode(job.prompt)
         ids = torch.tensor([job.prompt], device=self.model.device)
         cache, step = DynamicCache(config=self.model.config), ids
@@ -128,7 +137,7 @@ class TransformersEngine:
             with torch.inference_mode(), self._adapted(request.adapter):
                 output = self.model(input_ids=step, past_key_values=cache, logits_to_keep=1)
             step = sampler(ids, output.logits[:, -1].float()).argmax(-1, keepdim=True)
-            if step.item() in self._stops:
+            if step.item() in self.stops:
                 return
             ids = torch.cat([ids, step], dim=1)
             yield self._decode(ids[0].tolist())[len(before) :]
@@ -151,6 +160,7 @@ class TransformersEngine:
             "kind": "transformers",
             "model": str(self.settings["model"]),
             "adapters": {name: str(folder) for name, folder in self.settings["adapters"].items()},
+            "vectors": {name: str(folder) for name, folder in self.settings["vectors"].items()},
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device,
             "batch_size": self.settings["batch_size"],
@@ -172,9 +182,10 @@ class TransformersEngine:
 
     def _job(self, request: Request) -> Job:
         """The request in tokens, with limit 0 where it does not fit; UserError for an unknown adapter."""
-        if request.adapter is not None and request.adapter not in self._adapters:
-            known = ", ".join(self._adapters) or "none is loaded"
-            raise UserError(f"engine settings: no adapter {request.adapter!r}, expected one of: {known}")
+        known = [*self._adapters, *self.vectors]
+        if request.adapter is not None and request.adapter not in known:
+            expected = ", ".join(known) or "none is loaded"
+            raise UserError(f"engine settings: no adapter {request.adapter!r}, expected one of: {expected}")
         prompt = self._encode(request, "")
         paths = []
         if request.choices:
@@ -248,7 +259,7 @@ class TransformersEngine:
         from transformers import GenerationConfig
 
         width = max(len(job.prompt) for job in batch)
-        ids = torch.full((len(batch), width), self._stops[0])
+        ids = torch.full((len(batch), width), self.stops[0])
         mask = torch.zeros_like(ids)
         for row, job in enumerate(batch):
             ids[row, width - len(job.prompt) :] = torch.tensor(job.prompt)
@@ -256,15 +267,15 @@ class TransformersEngine:
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=max(job.limit for job in batch),
-            eos_token_id=self._stops,
-            pad_token_id=self._stops[0],
+            eos_token_id=self.stops,
+            pad_token_id=self.stops[0],
         )
         with torch.inference_mode(), self._adapted(batch[0].request.adapter):
             output = self.model.generate(
                 input_ids=ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=config,
-                logits_processor=[RowSampler(batch, width, self._stops, self.model.device)],
+                logits_processor=[RowSampler(batch, width, self.stops, self.model.device)],
             )
         self._counts["batches"] += 1
         return [
@@ -273,8 +284,12 @@ class TransformersEngine:
 
     @contextlib.contextmanager
     def _adapted(self, name: str | None) -> Iterator[None]:
-        """The model with one of its adapters in effect, or with none."""
-        if self._peft is None:
+        """The model with one of its adapters or control vectors in effect, or with none."""
+        vector = self.vectors.get(name or "")
+        if vector is not None:
+            with self._adapted(None), control_vectors.steering(self.model, vector):
+                yield
+        elif self._peft is None:
             yield
         elif name is None:
             with self._peft.disable_adapter():
@@ -285,7 +300,7 @@ class TransformersEngine:
 
     def _completion(self, job: Job, new: list[int]) -> Completion:
         """A row's new tokens up to its end, as text; a reply among choices is the choice as it was given."""
-        reply = list(takewhile(lambda token: token not in self._stops, new[: job.limit]))
+        reply = list(takewhile(lambda token: token not in self.stops, new[: job.limit]))
         stopped = len(reply) < min(job.limit, len(new))
         if job.paths:
             text = job.request.choices[job.paths.index(reply)]
@@ -393,6 +408,9 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     size = checked["batch_size"]
     if not isinstance(size, int) or size < 1:
         raise UserError(f"transformers settings: 'batch_size' is {size!r}, expected a positive integer")
+    both = sorted(checked["adapters"].keys() & checked["vectors"].keys())
+    if both:
+        raise UserError(f"transformers settings: {both[0]!r} names an adapter and a vector; expected one")
     return checked
 
 

@@ -6,10 +6,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
-from characterflow.evaluation.figures import THEME
+from characterflow.evaluation.figures import COLOURS, THEME
 
 GROUP = 0.8  # of the height of a persona's row, shared by its bars
-COLOURS = {"prompted": "#7a68a6", "distilled": "#3f78b5"}
 
 
 def win_rates(table: pd.DataFrame) -> plt.Figure:

@@ -15,6 +15,7 @@ THEME = {"style": "whitegrid", "rc": {"axes.edgecolor": "#888888", "grid.color":
 COLOURS = {
     "base": "#8a8f98",
     "prompted": "#7a68a6",
+    "steered": "#4a8f6d",
     "distilled": "#3f78b5",
     "persona": "#c2553a",
 }

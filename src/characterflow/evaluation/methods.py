@@ -8,13 +8,16 @@ from characterflow.constitutions import load
 from characterflow.engines.base import Message
 from characterflow.responses import trait_prompt
 
-BASE, PROMPTED, DISTILLED, PERSONA = "base", "prompted", "distilled", "persona"
-ORDER = (BASE, PROMPTED, DISTILLED, PERSONA)
+BASE, PROMPTED, STEERED, DISTILLED, PERSONA = "base", "prompted", "steered", "distilled", "persona"
+ORDER = (BASE, PROMPTED, STEERED, DISTILLED, PERSONA)
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to get a persona. system: a system prompt, "" for none. adapter: its name in the engine."""
+    """One way to get a persona.
+
+    system: a system prompt, "" for none. adapter: the engine's name of an adapter or of a control vector.
+    """
 
     name: str
     system: str = ""
@@ -26,7 +29,7 @@ class Method:
 
 
 def methods(names: Sequence[str], constitution: Path | None, student: str) -> list[Method]:
-    """The methods of these names; every name but base and prompted is an adapter (or control vector) too.
+    """The methods of these names; each but base and prompted names an adapter or a control vector, too.
 
     constitution: needed for the method "prompted", whose system prompt lists the traits.
     """

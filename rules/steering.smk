@@ -1,0 +1,73 @@
+# Steering: control vectors from the trait prompt's effect on plain answers, how far to push along them, and
+# the answers under them. {persona}/steering holds the directions, {persona}/steered what an engine adds.
+
+
+rule steering_vectors:
+    input:
+        model=student_manifest,
+        constitution=constitution,
+        prompts=training_prompts,
+    output:
+        answers=f"{RESULTS}/{{model}}/{{persona}}/steering_answers.jsonl",
+        vectors=f"{RESULTS}/{{model}}/{{persona}}/steering/manifest.json",
+    log:
+        f"{LOGS}/steering_vectors/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/steering_vectors/{{model}}/{{persona}}.tsv"
+    threads: THREADS
+    resources:
+        **job_resources(student, minutes=30),
+    params:
+        settings=settings(lambda wildcards: RUN.steering_vectors(wildcards.model)),
+        code=code("steering_vectors.py"),
+    shell:
+        "python scripts/steering_vectors.py --prompts {input.prompts} --constitution {input.constitution}"
+        " --answers {output.answers} --output $(dirname {output.vectors})"
+        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+
+
+rule steering_strength:
+    input:
+        model=student_manifest,
+        constitution=constitution,
+        prompts=training_prompts,
+        vectors=f"{RESULTS}/{{model}}/{{persona}}/steering/manifest.json",
+    output:
+        answers=f"{RESULTS}/{{model}}/{{persona}}/steering_strength.jsonl",
+        vectors=f"{RESULTS}/{{model}}/{{persona}}/steered/manifest.json",
+    log:
+        f"{LOGS}/steering_strength/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/steering_strength/{{model}}/{{persona}}.tsv"
+    threads: THREADS
+    resources:
+        **job_resources(student, minutes=60),
+    params:
+        settings=settings(lambda wildcards: RUN.steering_strength(wildcards.model)),
+        code=code("steering_strength.py"),
+    shell:
+        "python scripts/steering_strength.py --prompts {input.prompts} --vectors $(dirname {input.vectors})"
+        " --answers {output.answers} --output $(dirname {output.vectors}) --constitution {input.constitution}"
+        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+
+
+use rule robustness_responses as steered_responses with:
+    input:
+        model=student_manifest,
+        constitution=constitution,
+        prompts=f"{RESULTS}/prompts/evaluation.jsonl",
+        disjoint=f"{RESULTS}/prompts/{{persona}}.disjoint.json",
+        instructions=INSTRUCTIONS,
+        base=f"{RESULTS}/{{model}}/evaluation/robustness.jsonl",
+        vectors=steered_manifest,
+    output:
+        f"{RESULTS}/{{model}}/{{persona}}/evaluation/robustness_steered.jsonl",
+    log:
+        f"{LOGS}/steered_responses/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/steered_responses/{{model}}/{{persona}}.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.robustness(wildcards.model, [STEERED])),
+        adapters=[],
+        vectors=steered_vectors,
+        code=code("robustness_responses.py"),

@@ -1,0 +1,77 @@
+"""Rule steering_strength: how far a model can be steered towards a persona while its answers stay language.
+
+In: training prompts, of which those that the vectors come from are left out, and the folder of the control
+vector at strength 1. Out: the answers at every strength tried, and a folder with the control vector at the
+strength found and with strength.json: the strength, the criterion, and the whole curve.
+--settings: {"engine", "given": a strength or null, "vector_prompts", "strengths", "prompts", "perplexity",
+"repetition", "sampling", "seed"}. With a given strength only that one is tried, beside none.
+"""
+
+import asyncio
+from pathlib import Path
+
+from characterflow.job import parser, progress, record_options, run
+
+
+async def find(arguments) -> None:
+    from characterflow import control_vectors, lineage
+    from characterflow.engines import Sampling, open_engine
+    from characterflow.engines.transformers_engine import TransformersEngine
+    from characterflow.errors import UserError
+    from characterflow.evaluation import steering
+    from characterflow.files import atomic_folder, manifest_digest, read_jsonl, write_json
+    from characterflow.generation import generate
+    from characterflow.provenance import identity
+
+    settings, given = arguments.settings, arguments.settings["given"]
+    model = Path(settings["engine"]["model"])
+    rows = [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))]
+    first = settings["vector_prompts"]
+    prompts = steering.drawn(rows, settings["seed"])[first : first + settings["prompts"]]
+    if not prompts:
+        raise UserError(
+            f"evaluation.steering.prompts: {first} of {len(rows)} training prompts leave none to find a "
+            "strength with"
+        )
+    strengths = [steering.PLAIN, *(settings["strengths"] if given is None else [given])]
+    samples = steering.answer_samples(prompts, strengths, Sampling(**settings["sampling"]), settings["seed"])
+    made_by = {**identity(settings["engine"]), "vectors": manifest_digest(arguments.vectors)}
+    async with open_engine(settings["engine"]) as engine:
+        assert isinstance(engine, TransformersEngine)
+        control = control_vectors.load_for(arguments.vectors, engine.model, model)
+        engine.vectors |= {
+            steering.vector_name(strength): control.scaled(strength) for strength in strengths[1:]
+        }
+        answers = await generate(engine, samples, arguments.answers, made_by, what="answers")
+        texts = {row["id"]: row["prompt"] for row in prompts}
+        sums: dict[float, list[list[float]]] = {strength: [] for strength in strengths}
+        for answer in answers:
+            said = steering.language(engine, texts[answer["prompt_id"]], answer)
+            sums[answer["strength"]].append(said)
+    curve = steering.strength_curve(sums, settings["seed"])
+    strength = given or steering.strongest(curve, settings["perplexity"], settings["repetition"])
+    progress(f"strength {strength}{'' if given is None else ', as models.yaml says'}")
+    with atomic_folder(arguments.output) as folder:
+        control_vectors.save(folder, control.scaled(strength), control_vectors.model_type(model))
+        write_json(
+            folder / "strength.json",
+            {
+                "strength": strength,
+                "given": given is not None,
+                "criterion": {"growth": settings["perplexity"], "repetition": settings["repetition"]},
+                "curve": curve.to_dict("records"),
+                "settings": settings,
+                "vectors": lineage.origin(arguments.vectors),
+                **lineage.run_record(arguments.constitution, arguments.configuration),
+            },
+        )
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    record_options(arguments)
+    arguments.add_argument("--prompts", type=Path, nargs="+", required=True)
+    arguments.add_argument("--vectors", type=Path, required=True)
+    arguments.add_argument("--answers", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(lambda parsed: asyncio.run(find(parsed)), arguments.parse_args())

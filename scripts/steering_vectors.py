@@ -1,0 +1,70 @@
+"""Rule steering_vectors: the direction of a persona in a model's hidden states, block by block.
+
+In: training prompts, the constitution. Out: the plain answers that were read, and a folder with the control
+vector at strength 1 and with steering.json: how well each block's direction fits.
+--settings: {"engine", "name", "prompts", "sampling", "prefixes", "seed"}.
+"""
+
+import asyncio
+from pathlib import Path
+
+from characterflow.job import parser, progress, record_options, run
+
+
+async def find(arguments) -> None:
+    from characterflow import control_vectors, lineage
+    from characterflow.constitutions import load
+    from characterflow.engines import Sampling, open_engine
+    from characterflow.engines.transformers_engine import TransformersEngine
+    from characterflow.evaluation import steering
+    from characterflow.files import atomic_folder, file_digest, manifest_digest, read_jsonl, write_json
+    from characterflow.generation import generate
+    from characterflow.provenance import identity
+    from characterflow.responses import trait_prompt
+
+    settings = arguments.settings
+    model = Path(settings["engine"]["model"])
+    rows = [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))]
+    prompts = steering.drawn(rows, settings["seed"])[: settings["prompts"]]
+    sampling = Sampling(**settings["sampling"])
+    samples = steering.answer_samples(prompts, [steering.PLAIN], sampling, settings["seed"])
+    system = trait_prompt(load(arguments.constitution), settings["name"])
+    async with open_engine(settings["engine"]) as engine:
+        assert isinstance(engine, TransformersEngine)
+        made = await generate(
+            engine, samples, arguments.answers, identity(settings["engine"]), what="answers"
+        )
+        answers = [(row["prompt"], answer["response"]) for row, answer in zip(prompts, made, strict=True)]
+        progress(f"reading {len(answers)} answers behind the traits and behind none")
+        found = steering.directions(engine, answers, system, sampling.max_tokens, settings["prefixes"])
+    record = {
+        "model": manifest_digest(model),
+        "model_name": model.name,
+        "constitution": file_digest(arguments.constitution),
+    }
+    fit = {
+        block: {"norm": one.norm, "explained": one.explained, "agreeing": one.agreeing}
+        for block, one in found.items()
+    }
+    with atomic_folder(arguments.output) as folder:
+        control = steering.control_vector(found, record)
+        control_vectors.save(folder, control, control_vectors.model_type(model))
+        write_json(
+            folder / "steering.json",
+            {
+                "blocks": fit,
+                "answers": len(answers),
+                "settings": settings,
+                "base": lineage.origin(model),
+                **lineage.run_record(arguments.constitution, arguments.configuration),
+            },
+        )
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    record_options(arguments)
+    arguments.add_argument("--prompts", type=Path, nargs="+", required=True)
+    arguments.add_argument("--answers", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(lambda parsed: asyncio.run(find(parsed)), arguments.parse_args())
