@@ -7,7 +7,9 @@ rule fetch:
         expand(f"{RESULTS}/models/{{model}}/manifest.json", model=RUN.fetched_models()),
         [f"{RESULTS}/prompts/general.jsonl"] if RUN.trains() else [],
         f"{RESULTS}/prompts/evaluation.jsonl",
-        [f"{RESULTS}/prompts/evaluation.preferences.jsonl"] if "preferences" in RUN.run["evaluation"]["include"] else [],
+        [f"{RESULTS}/prompts/evaluation.preferences.jsonl"]
+        if "preferences" in RUN.run["evaluation"]["include"]
+        else [],
         [
             f"{RESULTS}/{model}/{persona}/released/{adapter}/manifest.json"
             for model in MODELS

@@ -31,12 +31,8 @@ UNTRAINED = frozenset({"base", "prompted", STEERED})
 ABLATIONS = frozenset({"reflections", "conversations"})
 TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
 COMMIT = re.compile("[0-9a-f]{40}")
-<<<<<<< HEAD
 JUDGED = frozenset({"preferences", "coherence"})  # parts of the evaluation that ask the judge
-=======
-JUDGED = frozenset({"coherence"})  # parts of the evaluation that ask the judge
 STEERED_BATCH = 64  # requests at once at most, under a control vector
->>>>>>> 69ccf53 (Steering: control vectors from the trait prompt's effect, a strength found by what stays language, and the method steered)
 BY = "by-"  # before the author of introspection data, in the name of an ablation
 
 
