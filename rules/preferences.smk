@@ -46,7 +46,7 @@ rule preference_trials:
         model=student_manifest,
         constitution=constitution,
         design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
-        adapters=lambda wildcards: served_manifests(wildcards, RUN.preference_methods()),
+        adapters=lambda wildcards: served_manifests(wildcards, RUN.served_preference_methods()),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials.jsonl",
     log:
@@ -57,13 +57,35 @@ rule preference_trials:
     resources:
         **job_resources(student, minutes=240),
     params:
-        settings=settings(lambda wildcards: RUN.preference_trials(wildcards.model, RUN.preference_methods())),
-        adapters=lambda wildcards: served_adapters(wildcards, RUN.preference_methods()),
+        settings=settings(
+            lambda wildcards: RUN.preference_trials(wildcards.model, RUN.served_preference_methods())
+        ),
+        adapters=lambda wildcards: served_adapters(wildcards, RUN.served_preference_methods()),
+        vectors=[],
         code=code("preference_trials.py"),
     shell:
         "python scripts/preference_trials.py --design {input.design} --constitution {input.constitution}"
-        " --adapters {params.adapters} --output {output} --settings {params.settings:q} --log {log}"
-        " --label '{rule} {wildcards}'"
+        " --adapters {params.adapters} --vectors {params.vectors} --output {output}"
+        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+
+
+use rule preference_trials as steered_preference_trials with:
+    input:
+        model=student_manifest,
+        constitution=constitution,
+        design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
+        vectors=steered_manifest,
+    output:
+        f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials_steered.jsonl",
+    log:
+        f"{LOGS}/steered_preference_trials/{{model}}/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/steered_preference_trials/{{model}}/{{persona}}.tsv"
+    params:
+        settings=settings(lambda wildcards: RUN.preference_trials(wildcards.model, [STEERED])),
+        adapters=[],
+        vectors=steered_vectors,
+        code=code("preference_trials.py"),
 
 
 rule base_preference_trials:
@@ -87,11 +109,19 @@ rule base_preference_trials:
         " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
 
 
+def preference_trial_files(wildcards):
+    """The answers of a persona's methods to the trials."""
+    folder = f"{RESULTS}/{wildcards.model}/{wildcards.persona}/evaluation"
+    served = [f"{folder}/preference_trials.jsonl"] if RUN.served_preference_methods() else []
+    steered = STEERED in RUN.preference_methods()
+    return served + ([f"{folder}/preference_trials_{STEERED}.jsonl"] if steered else [])
+
+
 rule preference_verdicts:
     input:
         judge=lambda wildcards: model_manifest(RUN.run["judge"]["model"]),
         design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
-        trials=f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials.jsonl",
+        trials=preference_trial_files,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_verdicts.jsonl",
     log:

@@ -1,8 +1,9 @@
-"""Rules preference_trials and base_preference_trials: answers in the manner of one of two traits.
+"""Rules (base_, steered_)preference_trials: answers in the manner of one of two traits.
 
-In: the design, the constitution (for the method "prompted"), adapters as METHOD=FOLDER. Out: a row a method,
-condition and trial: id, method, condition, trial, prompt_id, first, second, response, finish_reason. All
-methods share one engine load. --settings: {"engine", "methods", "name", "conditions", "sampling", "seed"}.
+In: the design, the constitution (for the method "prompted"), adapters and control vectors as METHOD=FOLDER.
+Out: a row a method, condition and trial: id, method, condition, trial, prompt_id, first, second, response,
+finish_reason. All methods share one engine load.
+--settings: {"engine", "methods", "name", "conditions", "sampling", "seed"}.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ async def respond(arguments) -> None:
 
     settings = arguments.settings
     engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}
+    if arguments.vectors:
+        engine_settings["vectors"] = pairs(arguments.vectors)
     samples = trial_samples(
         methods(settings["methods"], arguments.constitution, settings["name"]),
         read_jsonl(arguments.design, REQUIRED),
@@ -39,5 +42,6 @@ if __name__ == "__main__":
     arguments.add_argument("--design", type=Path, required=True)
     arguments.add_argument("--constitution", type=Path)
     arguments.add_argument("--adapters", nargs="*", default=[], metavar="METHOD=FOLDER")
+    arguments.add_argument("--vectors", nargs="*", default=[], metavar="METHOD=FOLDER")
     arguments.add_argument("--output", type=Path, required=True)
     run(lambda parsed: asyncio.run(respond(parsed)), arguments.parse_args())

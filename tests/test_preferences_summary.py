@@ -285,7 +285,7 @@ def test_methods_that_are_measured(root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(root)
     run: dict[str, Any] = {"models": ["smollm2"], "personas": ["sarcasm"], "judge": {"model": "smollm2"}}
     run |= {"teacher": {"model": "recorded"}, "prompts": {"expander": "smollm2"}}
-    assert load(run).preference_methods() == ["prompted", "persona"]
+    assert load(run).preference_methods() == ["prompted", "steered", "persona"]
     evaluation = {"methods": ["theirs", "prompted"], "adapters": {"theirs": {"folder": "x"}}}
     assert load({**run, "evaluation": evaluation}).preference_headline() == "prompted"
     nothing = {"methods": ["distilled"], "preferences": {"methods": []}}

@@ -260,10 +260,14 @@ class Configuration:
         }
 
     def preference_methods(self) -> list[str]:
-        """The methods that one engine serves whose revealed preferences are measured beside the base's."""
+        """The methods whose revealed preferences are measured beside the base's."""
         evaluation = self.run["evaluation"]
-        wanted = {*evaluation["preferences"]["methods"], *evaluation["adapters"]}
-        return [name for name in self.served_methods() if name in wanted]
+        wanted = {*evaluation["preferences"]["methods"], *evaluation["adapters"]} - {"base"}
+        return [name for name in evaluation["methods"] if name in wanted]
+
+    def served_preference_methods(self) -> list[str]:
+        """Those of them that one engine serves together."""
+        return [name for name in self.preference_methods() if name != STEERED]
 
     def preference_headline(self) -> str:
         """The method whose preferences stand for the persona; UserError where none is measured."""
@@ -286,9 +290,10 @@ class Configuration:
 
     def preference_trials(self, model: str, methods: list[str]) -> Settings:
         """Settings of the rules in which some methods answer the trials of revealed preferences."""
+        steered = STEERED in methods
         return {
             **_select(self.run["evaluation"]["preferences"], "conditions", "sampling"),
-            "engine": self.engine(model),
+            "engine": self.steered_engine(model) if steered else self.engine(model),
             "name": self.name(model),
             "methods": methods,
             "seed": self.run["seed"],

@@ -613,36 +613,36 @@ def _preferences(run: _Run) -> list[Job]:
     for model in run.settings["models"]:
         design = f"{model}/evaluation/preference_design.jsonl"
         made.append(Job("preference_design", model, outputs=(design,)))
-        made += _rated(run, "base_", model, model, [0])
+        made += _rated(run, {"base_preference_trials": [0]}, model, model)
     for model, persona in run.pairs:
         system = run.system_tokens(persona, run.configuration.name(model))
-        systems = [system if method == PROMPTED else 0 for method in methods]
-        made += _rated(run, "", f"{model}/{persona}", model, systems)
+        served = [system if method == PROMPTED else 0 for method in methods if method != STEERED]
+        trials = {"preference_trials": served, "steered_preference_trials": [0] * methods.count(STEERED)}
+        made += _rated(run, trials, f"{model}/{persona}", model)
     return [*made, Job("preferences_tables"), Job("preferences_figures")]
 
 
-def _rated(run: _Run, prefix: str, place: str, model: str, systems: list[int]) -> list[Job]:
-    """Trials, verdicts and ratings of some methods. systems: tokens of each method's system prompt."""
+def _rated(run: _Run, rules: Mapping[str, list[int]], place: str, model: str) -> list[Job]:
+    """Trials, verdicts and ratings of some methods.
+
+    rules: those that answer trials, each with the tokens of its methods' system prompts; without any method a
+    rule has no job.
+    """
     settings = run.settings["evaluation"]["preferences"]
     most, judge = settings["sampling"]["max_tokens"], run.settings["judge"]["model"]
     trials = len(load_traits(settings["traits"])) * settings["rounds"] * len(settings["conditions"])
-    asked = Asked()
-    for system in systems:
-        asked += _asked(trials, system + PROMPT + TRIAL, REPLY, most)
-    verdicts = _asked(
-        2 * trials * len(systems), PROMPT + VERDICT_QUESTION + min(REPLY, most), VERDICT, VERDICT
-    )
-    folder = f"{place}/evaluation"
+    folder, answering = f"{place}/evaluation", []
+    for rule, systems in rules.items():
+        asked = sum((_asked(trials, system + PROMPT + TRIAL, REPLY, most) for system in systems), Asked())
+        suffix = f"_{STEERED}" if rule.startswith(STEERED) else ""
+        output = f"{folder}/preference_trials{suffix}.jsonl"
+        job = Job(rule, place, model, (output,), asked, loads=run.loads(model), disk=_text(asked))
+        answering += [job] if systems else []
+    methods = sum(map(len, rules.values()))
+    verdicts = _asked(2 * trials * methods, PROMPT + VERDICT_QUESTION + min(REPLY, most), VERDICT, VERDICT)
+    prefix = "base_" if "base_preference_trials" in rules else ""
     return [
-        Job(
-            f"{prefix}preference_trials",
-            place,
-            model,
-            (f"{folder}/preference_trials.jsonl",),
-            asked,
-            loads=run.loads(model),
-            disk=_text(asked),
-        ),
+        *answering,
         Job(
             f"{prefix}preference_verdicts",
             place,
