@@ -6,13 +6,16 @@ CORES ?= 2
 TORCH_INDEX ?=
 # Which of envs/*.txt is installed: cpu, or cuda on a machine with an NVIDIA GPU.
 HARDWARE ?= cpu
+# What `make audit` looks at, and with what.
+LOCKS := $(patsubst envs/%.txt,%,$(filter-out envs/overrides.txt envs/without-dependencies.txt,$(wildcard envs/*.txt)))
+AUDITOR := pip-audit==2.10.1
 BIN := .venv/bin
 ENVIRONMENT := .venv/installed-$(HARDWARE)
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment demo mini-paper test test-slow soak check format reference docs links lock clean
+.PHONY: help environment demo mini-paper test test-slow soak check format reference docs links lock audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -20,8 +23,8 @@ help: ## this list
 $(ENVIRONMENT): envs/$(HARDWARE).txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' envs/$(HARDWARE).txt)
-	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --use-pep517 --no-deps -r envs/$(HARDWARE).txt
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --use-pep517 --no-deps --require-hashes -r envs/$(HARDWARE).txt
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' envs/$(HARDWARE).in)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -57,7 +60,7 @@ format: $(ENVIRONMENT) ## put the code into its format
 
 .venv-docs/installed: envs/docs.txt
 	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/pip install --quiet --no-deps -r envs/docs.txt
+	.venv-docs/bin/pip install --quiet --no-deps --require-hashes -r envs/docs.txt
 	touch $@
 
 reference: $(ENVIRONMENT) ## the pages and pictures of the documentation that are made from the code
@@ -71,9 +74,18 @@ docs: .venv-docs/installed ## the documentation as a site: site/index.html
 links: .venv-docs/installed ## the documentation's links to other sites (needs the network)
 	.venv-docs/bin/sphinx-build --quiet -b linkcheck docs site/links
 
-lock: ## resolve envs/*.in into envs/*.txt (needs uv)
+lock: ## resolve envs/*.in into envs/*.txt, with hashes (needs uv)
 	envs/lock cpu
 	envs/lock cuda
+	envs/lock docs
+
+.venv-audit/installed:
+	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet $(AUDITOR)
+	touch $@
+
+audit: .venv-audit/installed ## known vulnerabilities of the pinned packages (asks osv.dev)
+	for name in $(LOCKS); do .venv-audit/bin/pip-audit --vulnerability-service osv --disable-pip --requirement envs/$$name.txt || exit 1; done
 
 clean: ## remove the results
 	rm -rf results
