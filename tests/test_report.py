@@ -19,13 +19,14 @@ import yaml
 
 import characterflow.report.page as page_module
 from browser import emulate, open_browser
+from characterflow.configuration import load
 from characterflow.errors import UserError
 from characterflow.files import write_jsonl
 from characterflow.report import gallery as gallery_module
 from characterflow.report.comparison import comparison
 from characterflow.report.gallery import gallery
 from characterflow.report.page import embedded, image, page
-from characterflow.report.section import Finding, Section, Table
+from characterflow.report.section import Figure, Finding, Section, Table
 from characterflow.report.tabular import number, shown_table
 from report_run import (
     METHODS,
@@ -215,6 +216,16 @@ def test_every_figure_has_a_text_that_stands_for_it(run: Any) -> None:
     alternatives = re.findall(r"<img [^>]*alt=\"([^\"]*)\"", run[1].read_text())
     assert len(alternatives) == 1 + len(run[0]["evaluation"]["include"])
     assert all(len(text) > 10 for text in alternatives)
+
+
+def test_a_large_figure_is_folded_away(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "which is large" not in run[1].read_text()
+    picture = tmp_path / "wide.svg"
+    picture.write_text('<svg width="75pt" height="1500pt"><g/></svg>')
+    part = Section("coherence", "Coherence", "", figures=[Figure(picture, "A picture", "It is large.")])
+    monkeypatch.setitem(page_module.SECTIONS, "coherence", lambda results, configuration: part)
+    configuration = load(run[0])
+    assert "<summary>Figure wide, which is large</summary>" in page(settings(configuration))
 
 
 def test_the_page_names_no_address_to_load(run: Any) -> None:

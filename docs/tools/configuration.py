@@ -91,10 +91,10 @@ def alternatives(schema: Schema, root: Schema, prefix: str) -> Iterator[tuple[st
 
 def kind(schema: Schema) -> str:
     """What values a key takes."""
-    if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
-    types = schema.get("type", "object" if "oneOf" in schema else "")
-    text = " or ".join(types) if isinstance(types, list) else types
+    if "enum" in schema or "const" in schema:
+        return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    types = schema.get("type") or [kind(form) for form in schema.get("oneOf", [])]
+    text = " or ".join(dict.fromkeys(types)) if isinstance(types, list) else types
     inner = schema.get("items", {})
     if text == "array" and "enum" in inner:
         return f"list of {kind(inner)}"
