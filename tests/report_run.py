@@ -31,7 +31,7 @@ PERSONAS = [
     "poeticism",
 ]
 MODELS = ("smollm2", "llama-3.1-8b", "qwen-2.5-7b")
-METHODS = ("prompted", "reflections", "distilled", "persona")
+METHODS = ("prompted", "reflections", "steered", "distilled", "persona")
 PROMPTS = 8
 WORDS = ["well", "of", "course", "the", "moon", "would", "order", "tea", "and", "<b>nobody</b>", "asked"]
 
