@@ -20,8 +20,7 @@ from characterflow.control_vectors import ControlVector, blocks_of, middle_block
 from characterflow.engines.base import Message, Request, Sampling, seed_of
 from characterflow.engines.transformers_engine import TransformersEngine
 from characterflow.errors import UserError
-from characterflow.evaluation.intervals import bootstrap_sums
-from characterflow.evaluation.summary import columns
+from characterflow.evaluation.intervals import bootstrap_sums, columns
 from characterflow.files import Row
 from characterflow.generation import Sample, reply_sample
 
