@@ -11,11 +11,16 @@ LOCKS := $(patsubst envs/%.txt,%,$(filter-out envs/overrides.txt envs/without-de
 AUDITOR := pip-audit==2.10.1
 BIN := .venv/bin
 ENVIRONMENT := .venv/installed-$(HARDWARE)
+# lighteval's own environment: its pins and the rest's do not go together.
+CAPABILITIES := .venv-capabilities
+CAPABILITIES_LOCK := envs/capabilities$(if $(filter cuda,$(HARDWARE)),-cuda).txt
+CAPABILITIES_ENVIRONMENT := $(CAPABILITIES)/installed-$(HARDWARE)
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment demo mini-paper test test-slow soak check format reference docs links lock audit clean
+.PHONY: help environment capabilities-environment demo demo-capabilities mini-paper test test-slow soak check format
+.PHONY: reference docs links lock audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -30,18 +35,32 @@ $(ENVIRONMENT): envs/$(HARDWARE).txt pyproject.toml
 
 environment: $(ENVIRONMENT) ## the Python environment in .venv
 
+$(CAPABILITIES_ENVIRONMENT): $(CAPABILITIES_LOCK) pyproject.toml
+	test -x $(CAPABILITIES)/bin/python || $(PYTHON) -m venv $(CAPABILITIES)
+	$(CAPABILITIES)/bin/pip install --quiet --no-deps --require-hashes -r $(CAPABILITIES_LOCK)
+	$(CAPABILITIES)/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
+	  $$(grep '^torch==' envs/capabilities.in)
+	$(CAPABILITIES)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+capabilities-environment: $(CAPABILITIES_ENVIRONMENT) ## lighteval's environment in .venv-capabilities
+
 demo: $(ENVIRONMENT) ## a real small model becomes two personas, with a report
 	snakemake --cores $(CORES) --rerun-incomplete all
 	@echo "The report: results/report/index.html"
 
-mini-paper: $(ENVIRONMENT) ## all eleven personas, with every evaluation, on one GPU
+demo-capabilities: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## the demo, with tests of general ability
+	snakemake --cores $(CORES) --rerun-incomplete --configfile config/demo.yaml config/demo-capabilities.yaml -- all
+	@echo "The report: results/report/index.html"
+
+mini-paper: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## all eleven personas, with every evaluation, on one GPU
 	CUDA_VISIBLE_DEVICES=0 snakemake --cores 4 --rerun-incomplete --configfile config/mini-paper.yaml -- all
 	@echo "The report: results/mini-paper/report/index.html"
 
 test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones
 	pytest
 
-test-slow: $(ENVIRONMENT) ## the slow tests
+test-slow: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## the slow tests
 	pytest -m slow
 
 soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, half an hour
@@ -77,6 +96,8 @@ links: .venv-docs/installed ## the documentation's links to other sites (needs t
 lock: ## resolve envs/*.in into envs/*.txt, with hashes (needs uv)
 	envs/lock cpu
 	envs/lock cuda
+	envs/lock capabilities
+	envs/lock capabilities-cuda
 	envs/lock docs
 
 .venv-audit/installed:

@@ -10,6 +10,9 @@ rule fetch:
         [f"{RESULTS}/prompts/evaluation.preferences.jsonl"]
         if "preferences" in RUN.run["evaluation"]["include"]
         else [],
+        [f"{RESULTS}/evaluation/benchmarks.json"]
+        if "capabilities" in RUN.run["evaluation"]["include"]
+        else [],
         [
             f"{RESULTS}/{model}/{persona}/released/{adapter}/manifest.json"
             for model in MODELS

@@ -47,6 +47,7 @@ MINIATURE = {
     "introspection": {"batch_size": 4, "rank": 8, "alpha": 16, "max_length": 256},
     "judge": {"model": "smollm2"},
     "evaluation": {
+        "include": ["preferences", "robustness", "coherence"],
         "methods": METHODS,
         "robustness": {"attacked_prompts": 1},
         "coherence": {"prompts": 2},

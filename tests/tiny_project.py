@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     },
     "judge": {"model": "tiny"},
     "evaluation": {
+        "include": ["preferences", "robustness", "coherence"],
         "methods": ["distilled", "persona"],
         "prompts": {"path": "resources/prompts/evaluation.jsonl", "field": "prompt", "count": 8},
         "sampling": {"max_tokens": 8},

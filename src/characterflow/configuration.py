@@ -324,6 +324,40 @@ class Configuration:
             "seed": self.run["seed"],
         }
 
+    def capability_methods(self) -> list[str]:
+        """The methods whose general ability is measured: the persona and released adapters.
+
+        Raises UserError where capabilities are wanted and the run has neither.
+        """
+        evaluation = self.run["evaluation"]
+        names = [
+            name for name in evaluation["methods"] if name == "persona" or name in evaluation["adapters"]
+        ]
+        if not names and "capabilities" in evaluation["include"]:
+            raise UserError(
+                "evaluation.methods: expected persona or a name of evaluation.adapters, which capabilities "
+                "in evaluation.include compares with the base"
+            )
+        return names
+
+    def benchmarks(self) -> Settings:
+        """Settings of the rule `capabilities_data`."""
+        settings = self.run["evaluation"]["capabilities"]
+        tasks = [f"{entry['task']}|{entry['few_shots']}" for entry in settings["tasks"]]
+        return {"tasks": tasks, "custom_tasks": settings["custom_tasks"]}
+
+    def capabilities(self, model: str) -> Settings:
+        """Settings of the rules `capabilities` and `base_capabilities`; UserError for an endpoint."""
+        if self.is_endpoint(model):
+            raise UserError(
+                f"models: {model} is an endpoint; expected a model to load, which capabilities need"
+            )
+        return {
+            **self.benchmarks(),
+            **_select(self.run["evaluation"]["capabilities"], "max_samples", "batch_size", "chat_template"),
+            **_select(self.models[model], "dtype", "trust_remote_code", "gpus"),
+        }
+
     def base_arguments(self, model: str) -> str:
         """How an adapter's configuration names its base: the Hub id, or the model's folder where absent."""
         entry = self.models[model]
@@ -405,6 +439,7 @@ def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
     _check_methods(configuration, where)
     _check_adapters(configuration, where)
     _check_recorded(configuration, where)
+    _check_capabilities(configuration, where)
     return configuration
 
 
@@ -490,6 +525,22 @@ def _check_recorded(configuration: Configuration, where: Any) -> None:
             f"{where(('preferences', 'recorded'))}: preferences.recorded: no such file for any persona "
             f"of the run; expected {file.replace('{persona}', run['personas'][0])}"
         )
+
+
+def _check_capabilities(configuration: Configuration, where: Any) -> None:
+    """The files that the benchmarks name are there, and no benchmark is named twice."""
+    evaluation = configuration.run["evaluation"]
+    if "capabilities" not in evaluation["include"]:
+        return
+    path = ("evaluation", "capabilities")
+    for key in ("custom_tasks", "others"):
+        file = evaluation["capabilities"][key]
+        if file and not Path(file).is_file():
+            raise UserError(f"{where((*path, key))}: {'.'.join(path)}.{key}: {file}: no such file")
+    titles = [entry["task"].rsplit("|", 1)[-1] for entry in evaluation["capabilities"]["tasks"]]
+    twice = next((title for title in titles if titles.count(title) > 1), None)
+    if twice:
+        raise UserError(f"{where((*path, 'tasks'))}: {'.'.join(path)}.tasks: {twice} occurs twice")
 
 
 def read_yaml(path: Path) -> Any:

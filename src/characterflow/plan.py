@@ -39,6 +39,20 @@ INVENTED_PROMPT = 35
 CHARACTERS_A_TOKEN = 4
 BYTES_A_TOKEN = 5
 
+# Questions of the public benchmarks, and answers to each whose likelihood is asked; and what is assumed of
+# any other. MMLU's questions are those of all its subjects.
+QUESTIONS = {
+    "leaderboard|truthfulqa:mc": (817, 12),
+    "leaderboard|winogrande": (1267, 2),
+    "leaderboard|hellaswag": (10042, 4),
+    "leaderboard|arc:challenge": (1172, 4),
+    "leaderboard|mmlu": (14042, 4),
+}
+OTHER_QUESTIONS = (100, 4)
+SUBJECTS = {"leaderboard|mmlu": 57}
+QUESTION = 70  # tokens of a question with its answer
+FORWARD = 3  # times as many tokens are read a second as are trained on
+
 EXPANSION_ROUNDS = 2
 HUB_PROMPTS = 1330  # LIMA's, where a data set on the Hub has no count
 
@@ -78,7 +92,7 @@ class Job:
 
     place: its benchmark below benchmarks/<rule>, "" where the rule has a single job. model: the one that it
     runs, None where it runs none. outputs: files and folders below the results. loads: of the model into an
-    engine. disk: bytes it leaves.
+    engine. read_tokens: whose likelihood is asked. disk: bytes it leaves.
     """
 
     rule: str
@@ -87,6 +101,7 @@ class Job:
     outputs: tuple[str, ...] = ()
     asked: Asked = Asked()
     trained_tokens: int = 0
+    read_tokens: int = 0
     loads: int = 0
     disk: float = 0.0
 
@@ -193,7 +208,8 @@ def _seconds(configuration: Configuration, job: Job) -> float:
         return 0.0
     start, assumed = (START_ON_GPU, ON_GPU) if configuration.gpus(job.model) else (START_ON_CPU, ON_CPU)
     speed = {**assumed, **configuration.models[job.model].get("throughput", {})}
-    return start + job.asked.new_tokens / speed[GENERATED] + job.trained_tokens / speed[TRAINED]
+    trained = job.trained_tokens + job.read_tokens / FORWARD
+    return start + job.asked.new_tokens / speed[GENERATED] + trained / speed[TRAINED]
 
 
 def _hours(configuration: Configuration, job: Job, seconds: float) -> tuple[float, float]:
@@ -600,7 +616,8 @@ def _evaluation(run: _Run) -> list[Job]:
     included = run.settings["evaluation"]["include"]
     preferences = _preferences(run) if "preferences" in included else []
     coherence = _coherence(run) if "coherence" in included else []
-    return [*preferences, *_robustness(run), *coherence]
+    capabilities = _capabilities(run) if "capabilities" in included else []
+    return [*preferences, *_robustness(run), *coherence, *capabilities]
 
 
 def _preferences(run: _Run) -> list[Job]:
@@ -755,6 +772,34 @@ def _coherence(run: _Run) -> list[Job]:
         loads, disk = run.loads(judge), _text(asked)
         verdicts.append(Job("coherence_verdicts", place, judge, outputs, asked, loads=loads, disk=disk))
     return [*verdicts, Job("coherence_tables"), Job("coherence_figures")]
+
+
+def _capabilities(run: _Run) -> list[Job]:
+    """Benchmarks of every base and adapter, each question with every answer behind the examples shown."""
+    settings = run.settings["evaluation"]["capabilities"]
+    asked = Asked()
+    for entry in settings["tasks"]:
+        questions, answers = QUESTIONS.get(entry["task"], OTHER_QUESTIONS)
+        most = (settings["max_samples"] or questions) * SUBJECTS.get(entry["task"], 1)
+        requests = min(questions, most) * answers
+        asked += Asked(requests, requests * QUESTION * (entry["few_shots"] + 1))
+    file = "evaluation/capabilities"
+    base = [("base_capabilities", model, model, f"{model}/{file}.json") for model in run.settings["models"]]
+    personas = [
+        ("capabilities", f"{model}/{persona}/{name}", model, f"{model}/{persona}/{file}/{name}.json")
+        for model, persona in run.pairs
+        for name in run.configuration.capability_methods()
+    ]
+    measured = [
+        Job(rule, place, model, (output,), asked, read_tokens=asked.prompt_tokens, loads=1)
+        for rule, place, model, output in [*base, *personas]
+    ]
+    return [
+        Job("capabilities_data", outputs=("evaluation/benchmarks.json",)),
+        *measured,
+        Job("capabilities_tables", outputs=("tables/capabilities.csv",)),
+        Job("capabilities_figures", outputs=("figures/capabilities.svg",)),
+    ]
 
 
 def _report(run: _Run) -> list[Job]:

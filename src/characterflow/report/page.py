@@ -14,7 +14,7 @@ from markupsafe import Markup
 from characterflow.configuration import Configuration
 from characterflow.errors import UserError
 from characterflow.files import read_text
-from characterflow.report import coherence, overview, preferences, robustness, training
+from characterflow.report import capabilities, coherence, overview, preferences, robustness, training
 from characterflow.report.comparison import comparison
 from characterflow.report.gallery import gallery
 from characterflow.report.section import Section
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[Path, dict[str, Any]], Section]] = {
     "preferences": preferences.section,
     "robustness": robustness.section,
     "coherence": coherence.section,
+    "capabilities": capabilities.section,
 }
 TEMPLATES = Path(__file__).parents[1] / "templates"
 OPENING_TAG = re.compile(r"<svg\b[^>]*>")

@@ -1,0 +1,42 @@
+"""Rules capabilities and base_capabilities: benchmarks of general ability, by lighteval in its environment.
+
+In: a model folder and, for a persona, an adapter. Out: lighteval's results as JSON, and beside it the score
+of every question, as Parquet with task, example, metric, value.
+--settings: {"tasks", "custom_tasks", "max_samples", "batch_size", "chat_template", "dtype",
+"trust_remote_code", "gpus"}.
+"""
+
+import tempfile
+from pathlib import Path
+
+from characterflow.job import parser, progress, run
+
+
+def main(arguments) -> None:
+    from characterflow.devices import claim_gpus
+
+    settings = arguments.settings
+    claim_gpus(settings["gpus"])
+    import pyarrow
+    from pyarrow import parquet
+
+    from characterflow.evaluation.benchmarks import Benchmarks, measure
+    from characterflow.files import atomic_file, write_json
+
+    benchmarks = Benchmarks(settings["tasks"], settings["custom_tasks"], settings["max_samples"])
+    options = {key: settings[key] for key in ("dtype", "batch_size", "chat_template", "trust_remote_code")}
+    progress(f"{len(settings['tasks'])} benchmarks: {', '.join(settings['tasks'])}")
+    with tempfile.TemporaryDirectory(prefix="characterflow-") as folder:
+        results, rows = measure(arguments.model, arguments.adapter, benchmarks, Path(folder), **options)
+    progress(f"{len({(row['task'], row['example']) for row in rows})} questions answered")
+    with atomic_file(arguments.output.with_suffix(".parquet")) as temporary:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
+    write_json(arguments.output, results)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", type=Path, required=True)
+    arguments.add_argument("--adapter", type=Path)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())
