@@ -45,7 +45,10 @@ def local_rules(root: Path) -> set[str]:
     """Rules that run where Snakemake runs; a dry run does not tell them from others."""
     text = "".join(path.read_text() for path in [root / "Snakefile", *sorted(root.glob("rules/*.smk"))])
     blocks = re.split(r"^(?=rule \w+:$)", text, flags=re.M)
-    return {block.split()[1].rstrip(":") for block in blocks if "\n    localrule: True\n" in block}
+    stay = {block.split()[1].rstrip(":") for block in blocks if "\n    localrule: True\n" in block}
+    return stay | {
+        name for origin, name in re.findall(r"^use rule (\w+) as (\w+)", text, re.M) if origin in stay
+    }
 
 
 def test_jobs_with_a_model_go_to_the_scheduler_and_others_stay(root: Path, tmp_path: Path) -> None:
