@@ -61,11 +61,21 @@ def _config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / CONFIG}: expected peft_type LORA, found {config.get('peft_type')!r}")
     if type(config.get("r")) is not int or config["r"] < 1:
         raise UserError(f"{folder / CONFIG}: r: expected a rank of at least 1, found {config.get('r')!r}")
-    if type(config.get("lora_alpha")) not in (int, float):
+    if not _is_number(config.get("lora_alpha")):
         raise UserError(
             f"{folder / CONFIG}: lora_alpha: expected a number, found {config.get('lora_alpha')!r}"
         )
+    for key in ("rank_pattern", "alpha_pattern"):
+        pattern = config.get(key) or {}
+        if not isinstance(pattern, dict) or not all(map(_is_number, pattern.values())):
+            raise UserError(
+                f"{folder / CONFIG}: {key}: expected modules with a number each, found {pattern!r}"
+            )
     return config
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def load(folder: Path) -> Adapter:

@@ -8,7 +8,7 @@ import functools
 import math
 import re
 import shlex
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ UNTRAINED = frozenset({"base", "prompted", STEERED})
 ABLATIONS = frozenset({"reflections", "conversations"})
 TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
 COMMIT = re.compile("[0-9a-f]{40}")
+LARGEST_DOCUMENT = 100_000  # values in a YAML file
 JUDGED = frozenset({"preferences", "coherence"})  # parts of the evaluation that ask the judge
 STEERED_BATCH = 64  # requests at once at most, under a control vector
 BY = "by-"  # before the author of introspection data, in the name of an ablation
@@ -545,22 +546,49 @@ def _check_capabilities(configuration: Configuration, where: Any) -> None:
 
 def read_yaml(path: Path) -> Any:
     """A YAML document; UserError with file and line where it cannot be parsed or repeats a key."""
+    text = read_text(path)
     try:
-        return yaml.load(read_text(path), Loader=_UniqueKeyLoader)
+        return yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML (nested too deeply)") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which by itself lets a second key of the same name win."""
+    """PyYAML's safe loader, with a place for every fault, and without what makes a document explode.
+
+    By itself it lets a second key of the same name win, raises any exception for a scalar that does not fit
+    its tag, such as the date 2001-99-99, and builds whatever aliases of aliases come to.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _expanded(node, {}) > LARGEST_DOCUMENT:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"more than {LARGEST_DOCUMENT} values, with aliases put in", node.start_mark
+            )
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()
+            return value
+        except (ValueError, LookupError, AttributeError, TypeError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"expected a value of type {kind}", node.start_mark
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
+            if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"expected a text as key, found a {type(key).__name__}", key_node.start_mark
                 )
@@ -570,6 +598,16 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _expanded(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """How many values a node has when its aliases are put in; infinite where it holds itself."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
+        sizes[id(node)] = 1 + sum(_expanded(part, sizes) for part in parts)
+    return sizes[id(node)]
 
 
 @functools.cache
@@ -677,7 +715,7 @@ def _number_hint(error: ValidationError) -> str:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(str(name), list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

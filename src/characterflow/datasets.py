@@ -16,7 +16,6 @@ A conversation is a list of texts (LIMA), of {role, content} (WildChat) or of {i
 """
 
 import csv
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.errors import UserError
-from characterflow.files import Row
+from characterflow.files import Row, parse_json
 from characterflow.job import progress
 
 Located = tuple[str, Row]
@@ -186,9 +185,10 @@ def _json_rows(path: Path, name: str) -> Iterator[Located]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{name}: {path}:{number}: not JSON ({error.msg})") from None
+            row = parse_json(line)
+        except ValueError as error:
+            reason = getattr(error, "msg", error)
+            raise UserError(f"{name}: {path}:{number}: not JSON ({reason})") from None
         if not isinstance(row, dict):
             raise UserError(f"{name}: {path}:{number}: expected a JSON object, found {line.strip()[:60]!r}")
         yield f"{path}:{number}", row

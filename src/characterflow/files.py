@@ -44,12 +44,34 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def parse_json(text: str) -> Any:
+    """A JSON document; ValueError, mostly JSONDecodeError, where it is none or cannot be written again."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if "\\ud" in text.casefold():
+        _require_whole_characters(value)
+    return value
+
+
+def _require_whole_characters(value: Any) -> None:
+    """ValueError for half of a surrogate pair, which UTF-8 cannot express."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(f"half of a surrogate pair, \\u{ord(half):04x}") from None
+
+
 def read_json(path: Path) -> Any:
     """One JSON document; UserError with file and line where it cannot be parsed."""
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+        return parse_json(text)
+    except ValueError as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise UserError(f"{path}{line}: not JSON ({getattr(error, 'msg', error)})") from None
 
 
 def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[Row]:
@@ -63,9 +85,9 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{number}: not JSON ({error.msg})") from None
+            row = parse_json(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not JSON ({getattr(error, 'msg', error)})") from None
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
         missing = [key for key in required if key not in row]

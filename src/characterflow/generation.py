@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.engines.base import Completion, Engine, Request
-from characterflow.files import Row, canonical_json, named, text_digest, write_jsonl
+from characterflow.files import Row, canonical_json, named, parse_json, text_digest, write_jsonl
 from characterflow.job import on_success, progress
 
 SECONDS_BETWEEN_REPORTS = 20.0
@@ -37,8 +37,8 @@ class Sample:
 class PartFile:
     """Finished rows of an unfinished output: a header with the run's identity, then a row a line.
 
-    A torn last line (the job was killed while it wrote) is cut off; a part with another identity, or
-    one that cannot be read, is started anew.
+    A line that is torn (the job was killed while it wrote) or damaged, as its digest tells, is left out; a
+    part with another identity is started anew.
     """
 
     def __init__(self, output: Path, identity: Any) -> None:
@@ -56,10 +56,9 @@ class PartFile:
         kept = [lines[0]] if lines and lines[0] == self._header else []
         for line in lines[1:] if kept else []:
             row = _parse(line)
-            if row is None:
-                break
-            self.rows[row["key"]] = row["row"]
-            kept.append(line)
+            if row is not None:
+                self.rows[row["key"]] = row["row"]
+                kept.append(line)
         kept = kept or [self._header]
         temporary = self.path.with_name(self.path.name + ".tmp")
         temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
@@ -67,8 +66,9 @@ class PartFile:
 
     def append(self, key: str, row: Row) -> None:
         """Put a finished row on disk."""
+        line = {"key": key, "row": row, "digest": _digest(key, row)}
         with named(self.path):
-            self._file.write(json.dumps({"key": key, "row": row}, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         self.rows[key] = row
@@ -86,10 +86,15 @@ class PartFile:
 
 def _parse(line: str) -> Row | None:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
+        row = parse_json(line)
+    except ValueError:
         return None
-    return row if isinstance(row, dict) and row.keys() == {"key", "row"} else None
+    whole = isinstance(row, dict) and row.keys() == {"key", "row", "digest"}
+    return row if whole and row["digest"] == _digest(row["key"], row["row"]) else None
+
+
+def _digest(key: str, row: Row) -> str:
+    return text_digest(canonical_json([key, row]))
 
 
 def sample_key(sample: Sample) -> str:

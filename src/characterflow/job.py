@@ -1,7 +1,6 @@
 """What every rule's script does around its work: arguments, log file, progress, one-line errors."""
 
 import argparse
-import json
 import os
 import socket
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from characterflow.errors import UserError
+from characterflow.files import parse_json
 
 BAD_INPUT = 2
 FAILURE = 1
@@ -60,9 +60,9 @@ def record_options(options: argparse.ArgumentParser) -> None:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"expected JSON ({error.msg})") from None
+        return parse_json(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected JSON ({getattr(error, 'msg', error)})") from None
 
 
 def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:

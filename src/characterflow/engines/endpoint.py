@@ -1,7 +1,6 @@
 """The engine that asks an OpenAI-compatible endpoint: a teacher or a judge that is served elsewhere."""
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -16,6 +15,7 @@ from tenacity.wait import wait_random_exponential
 
 from characterflow.engines.base import Completion, Request
 from characterflow.errors import UserError
+from characterflow.files import parse_json
 
 DEFAULTS: dict[str, Any] = {
     "kind": "endpoint",
@@ -259,7 +259,7 @@ def _key(variable: str | None) -> str:
 def _parse(text: str) -> dict[str, Any]:
     """A chat completion with a first choice that has a text, perhaps null, and a reason to finish."""
     try:
-        reply = json.loads(text)
+        reply = parse_json(text)
         choice = reply["choices"][0]
         content, reason = choice["message"]["content"], choice["finish_reason"]
     except (ValueError, LookupError, TypeError):
