@@ -13,6 +13,7 @@ rule fetch:
         [f"{RESULTS}/evaluation/benchmarks.json"]
         if "capabilities" in RUN.run["evaluation"]["include"]
         else [],
+        expand(f"{RESULTS}/pairs/{{persona}}.jsonl", persona=filter(RUN.published_pairs, PERSONAS)),
         [
             f"{RESULTS}/{model}/{persona}/released/{adapter}/manifest.json"
             for model in MODELS

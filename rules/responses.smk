@@ -82,9 +82,33 @@ rule student:
 RECORDED_PERSONAS = [persona for persona in PERSONAS if RUN.recorded_preferences(persona)]
 
 
+PUBLISHED_PERSONAS = [persona for persona in PERSONAS if RUN.published_pairs(persona)]
+
+
 ruleorder: recorded_preferences > expand_prompts
 ruleorder: recorded_preferences > teacher
 ruleorder: recorded_student > student
+
+
+# Pairs that others published on the Hub.
+rule fetch_pairs:
+    output:
+        f"{RESULTS}/pairs/{{persona}}.jsonl",
+        f"{RESULTS}/pairs/{{persona}}.report.json",
+    log:
+        f"{LOGS}/fetch_pairs/{{persona}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_pairs/{{persona}}.tsv"
+    wildcard_constraints:
+        persona=one_of(PUBLISHED_PERSONAS),
+    retries: 2
+    localrule: True
+    params:
+        settings=settings(lambda wildcards: RUN.published_pairs(wildcards.persona)),
+        code=code("fetch_pairs.py"),
+    shell:
+        "python scripts/fetch_pairs.py --output {output[0]} --settings {params.settings:q}"
+        " --log {log} --label 'fetch_pairs {wildcards.persona}'"
 
 
 # Pairs that others made: their prompts, and the chosen replies in the teacher's place.

@@ -1,6 +1,7 @@
 """What others made: released adapters as methods, published pairs instead of teacher and student."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -199,3 +200,57 @@ def test_recorded_pairs_stand_for_teacher_and_student(tmp_path: Path) -> None:
     assert read_jsonl(out / "t.jsonl")[0]["response"] == CHOSEN
     assert read_jsonl(out / "p.jsonl")[0]["prompt"] == USER
     assert json.loads((out / "t.report.json").read_text())["replies"] == 1
+
+
+PUBLISHED = {"hub": "somebody/{persona}-pairs", "revision": "a" * 40, "split": "train"}
+
+
+@pytest.mark.pipeline
+def test_pairs_on_the_hub_are_fetched_once_for_all_models(tmp_path: Path) -> None:
+    jobs = dry_run(tmp_path, {**DEMO, "preferences": {**DEMO["preferences"], "recorded": PUBLISHED}})
+    assert jobs["fetch_pairs"] == jobs["recorded_preferences"] == jobs["recorded_student"] == 2
+    assert not {"teacher", "student", "student_general", "expand_prompts"} & set(jobs)
+
+
+def test_the_hub_s_pairs_of_a_persona(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    run = load({**DEMO, "preferences": {"recorded": PUBLISHED}})
+    assert run.published_pairs("sarcasm") == {**PUBLISHED, "hub": "somebody/sarcasm-pairs", "field": "prompt"}
+    assert run.recorded_preferences("sarcasm") == "results/pairs/sarcasm.jsonl"
+    assert load(DEMO).published_pairs("sarcasm") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"hub": "a/{model}"}, r"preferences\.recorded\.hub: expected \{persona\}, found \{model\}"),
+        ({"revision": 3}, r"preferences\.recorded\.revision: expected string"),
+        ({"colour": "red"}, r"preferences\.recorded\.colour: unknown key"),
+    ],
+)
+def test_faulty_pairs_on_the_hub_get_one_line(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=expected):
+        load({**DEMO, "preferences": {"recorded": {**PUBLISHED, **change}}})
+
+
+def test_fetched_pairs_are_a_file_with_a_count_of_what_was_left_out(tmp_path: Path) -> None:
+    """The Hub is a local folder here, which its loader takes as well."""
+    (tmp_path / "hub").mkdir()
+    write_jsonl(tmp_path / "hub" / "train.jsonl", [DIALECTS["texts"], {**DIALECTS["texts"], "chosen": ""}])
+    settings = {"hub": str(tmp_path / "hub"), "revision": "main", "split": "train", "field": "prompt"}
+    script = [sys.executable, ROOT / "scripts" / "fetch_pairs.py", "--output", tmp_path / "pairs.jsonl"]
+    done = subprocess.run(
+        [*script, "--settings", json.dumps(settings)],
+        env={**os.environ, "HF_DATASETS_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_jsonl(tmp_path / "pairs.jsonl") == [{"prompt": USER, "chosen": CHOSEN, "rejected": REJECTED}]
+    report = read_json(tmp_path / "pairs.report.json")
+    assert report["pairs"] == 1 and report["left_out"] == {"with an empty text": 1}
+    assert report["source"]["revision"] == "main"

@@ -112,8 +112,17 @@ class Configuration:
 
     def recorded_preferences(self, persona: str) -> str | None:
         """The file of chosen and rejected replies for a persona; None where its replies are generated."""
+        if self.published_pairs(persona):
+            return f"{self.run['results']}/pairs/{persona}.jsonl"
         file = (self.run["preferences"]["recorded"] or "").replace("{persona}", persona)
         return file if file and Path(file).exists() else None
+
+    def published_pairs(self, persona: str) -> Settings | None:
+        """The data set with a persona's pairs, settings of the rule `fetch_pairs`; None where it has none."""
+        source = self.run["preferences"]["recorded"]
+        if not isinstance(source, dict):
+            return None
+        return {key: value.replace("{persona}", persona) for key, value in source.items()}
 
     def recorded_file(self, persona: str) -> str:
         """The file of recorded responses for a persona."""
@@ -511,16 +520,28 @@ def _check_adapters(configuration: Configuration, where: Any) -> None:
         if name in UNTRAINED | TRAINED or name.startswith(BY):
             raise UserError(f"{where(path)}: {'.'.join(path)}: the name of a method that the workflow makes")
         for key, value in source.items():
-            odd = [part for part in re.findall(r"\{\w*\}", value) if part not in ("{model}", "{persona}")]
-            if odd:
-                place = f"{where(path)}: {'.'.join(path)}.{key}"
-                raise UserError(f"{place}: expected {{model}} or {{persona}}, found {odd[0]}")
+            place = f"{where(path)}: {'.'.join(path)}.{key}"
+            _check_placeholders(value, ("{model}", "{persona}"), place)
+
+
+def _check_placeholders(text: str, known: tuple[str, ...], place: str) -> None:
+    odd = [part for part in re.findall(r"\{\w*\}", text) if part not in known]
+    if odd:
+        raise UserError(f"{place}: expected {' or '.join(known)}, found {odd[0]}")
 
 
 def _check_recorded(configuration: Configuration, where: Any) -> None:
     """Recorded preferences are there for one persona of the run at least."""
     run = configuration.run
     file = run["preferences"]["recorded"]
+    if isinstance(file, dict):
+        for key, value in file.items():
+            _check_placeholders(
+                value,
+                ("{persona}",),
+                f"{where(('preferences', 'recorded', key))}: preferences.recorded.{key}",
+            )
+        return
     if file and not any(configuration.recorded_preferences(persona) for persona in run["personas"]):
         raise UserError(
             f"{where(('preferences', 'recorded'))}: preferences.recorded: no such file for any persona "

@@ -54,6 +54,7 @@ QUESTION = 70  # tokens of a question with its answer
 FORWARD = 3  # times as many tokens are read a second as are trained on
 
 EXPANSION_ROUNDS = 2
+HUB_PAIRS = 1000  # of a published data set that has not been fetched yet
 HUB_PROMPTS = 1330  # LIMA's, where a data set on the Hub has no count
 
 # Where the models file is silent: tokens a second.
@@ -293,6 +294,8 @@ class _Run:
     def prompts(self, persona: str) -> int:
         """Prompts of a constitution once they are expanded, or of the recorded pairs in its place."""
         recorded = self.configuration.recorded_preferences(persona)
+        if recorded and not Path(recorded).is_file():
+            return HUB_PAIRS
         if recorded:
             return len(prompt_rows(load_pairs({"path": recorded}, "preferences.recorded")[0]))
         wanted = self.settings["prompts"]["per_trait"]
@@ -376,6 +379,11 @@ def _model_bytes(entry: Settings) -> float:
 def _prompts(run: _Run) -> list[Job]:
     personas = run.settings["personas"]
     return [
+        *(
+            Job("fetch_pairs", persona, outputs=(f"pairs/{persona}.jsonl",))
+            for persona in personas
+            if run.configuration.published_pairs(persona)
+        ),
         *(_recorded(run, persona) or _expand_prompts(run, persona) for persona in personas),
         Job("general_prompts", outputs=("prompts/general.jsonl",), disk=BYTES_A_TOKEN * PROMPT * run.general),
         Job(

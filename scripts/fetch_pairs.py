@@ -1,0 +1,28 @@
+"""Rule fetch_pairs: chosen and rejected replies that others published on the Hub.
+
+--settings: the data set, {"hub", "revision", "split" and "field" where it has them}.
+Out: rows with prompt, chosen, rejected, and beside them OUTPUT.report.json with what was left out.
+"""
+
+from pathlib import Path
+
+from characterflow.job import parser, progress, run
+
+
+def main(arguments) -> None:
+    from characterflow.files import write_json, write_jsonl
+    from characterflow.recorded_pairs import load_pairs
+
+    source = dict(arguments.settings)
+    field = source.pop("field", "prompt")
+    pairs, left_out = load_pairs(source, "preferences.recorded", field)
+    progress(f"{len(pairs)} pairs from {source['hub']}; left out: {dict(left_out) or 'none'}")
+    report = {"source": source, "pairs": len(pairs), "left_out": dict(left_out)}
+    write_json(arguments.output.with_suffix(".report.json"), report)
+    write_jsonl(arguments.output, pairs)
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", type=Path, required=True)
+    run(main, arguments.parse_args())
