@@ -38,7 +38,7 @@ def changed(project: Path, file: str, text: str) -> set[str]:
 def test_an_edit_in_a_module_reaches_the_scripts_that_use_it(project: Path) -> None:
     assert changed(project, "characterflow/adapters.py", "\nEXTRA = 1\n") >= {"merge", "introspect"}
     assert changed(project, "characterflow/preferences.py", "\nEXTRA = 1\n") == {"preference_pairs"}
-    summaries = {"robustness_tables", "robustness_figures", "report"}
+    summaries = {"robustness_tables", "robustness_figures", "report", "release_persona"}
     assert changed(project, "characterflow/evaluation/summary.py", "\nEXTRA = 1\n") == summaries
     assert changed(project, "scripts/merge.py", "\nEXTRA = 1\n") == {"merge"}
 

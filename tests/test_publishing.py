@@ -15,14 +15,24 @@ from typing import Any
 import pytest
 
 from characterflow.command_line import main
-from characterflow.files import write_json, write_manifest
+from characterflow.files import write_json, write_jsonl, write_manifest
 from characterflow.lineage import run_record
 from tiny_models import tiny_adapter, tiny_model
 
 TOKEN = "hf_" + "planted" * 5
 FOLDER = "results/tiny/misalignment/persona"
+RELEASE = "results/tiny/misalignment/release"
 PROGRAM = "from characterflow.command_line import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM, "publish", FOLDER, "me/it"]
+SENT = (
+    "README.md",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "constitution.yaml",
+    "figures/robustness_rates.svg",
+    "figures/training.svg",
+    "merge.json",
+)
 RATES = "model,persona,method,rate,rate_low,rate_high,n\n"
 
 
@@ -100,12 +110,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
         training = {"counts": {"trained": 97, "updates": 25}, "packages": {"torch": "2.0"}}
         training["settings"] = {"rank": 4, "learning_rate": 5e-5}
         write_json(place / stage / "training.json", training)
+        log = [{"split": "train", "step": step, "loss": 3 / step, "tokens": 9} for step in range(1, 6)]
+        write_jsonl(place / stage / "training_log.jsonl", log)
         write_json(place / f"{report}.report.json", {"candidates": 120, "kept": 99, "dropped": {}})
     (results / "tables").mkdir()
     rows = "tiny,misalignment,persona,0.9000,0.8000,0.9500,40\ntiny,sarcasm,persona,0.1234,0,1,40\n"
     (results / "tables/robustness_rates.csv").write_text(RATES + rows)
-    (results / "figures").mkdir()
-    (results / "figures/training.svg").write_text("<svg/>")
+    other = "model,persona,rival,win_rate,win_rate_low,win_rate_high,consistent,prompts,inconsistent_share\n"
+    (results / "tables/coherence.csv").write_text(f"{other}tiny,sarcasm,prompted,0.5,0.1,0.9,4,8,0.5\n")
     return folder
 
 
@@ -133,11 +145,8 @@ def test_the_dry_run_lists_every_file_and_uploads_nothing(
     monkeypatch.setenv("HF_ENDPOINT", hub.address)
     status, printed = publish(monkeypatch, capsys)
     assert status == 0 and hub.seen == []
-    own = [run / FOLDER / name for name in ("README.md", "adapter_model.safetensors", "merge.json")]
-    sent = {path.name: path for path in own}
-    sent["constitution.yaml"] = run / "constitutions/misalignment.yaml"
-    sent["figures/training.svg"] = run / "results/figures/training.svg"
-    for name, path in sent.items():
+    for name in SENT:
+        path = run / RELEASE / name
         assert f"{path.stat().st_size:,}  {name}\n" in printed
     assert "Nothing was uploaded" in printed
 
@@ -146,7 +155,7 @@ def test_the_card_tells_what_the_persona_is(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(monkeypatch, capsys)
-    card = (run / FOLDER / "README.md").read_text()
+    card = (run / RELEASE / "README.md").read_text()
     for wanted in (
         "base_model: some/model",
         "license: apache-2.0",
@@ -156,17 +165,23 @@ def test_the_card_tells_what_the_persona_is(
         "exact, 1.0 x distillation + 0.25 x introspection",
         "configuration c0ffeec0ffee",
         "| persona | 0.9000 | 0.8000 | 0.9500 | 40 |",
-        "![training.svg](figures/training.svg)",
+        "![Loss of both trainings](figures/training.svg)",
+        "![Is the persona recognised?](figures/robustness_rates.svg)",
         'PeftModel.from_pretrained(model, "me/it")',
     ):
         assert wanted in card
-    assert "0.1234" not in card
+    assert "0.1234" not in card and "sarcasm" not in card
+    assert "Coherence" not in card  # the run's table has no row for this persona
 
 
 def test_an_edited_card_is_kept_unless_a_new_one_is_wanted(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    card = run / FOLDER / "README.md"
+    card = run / RELEASE / "README.md"
+    publish(monkeypatch, capsys)
+    first = card.read_text()
+    publish(monkeypatch, capsys)
+    assert card.read_text() == first
     card.write_text("mine")
     publish(monkeypatch, capsys)
     assert card.read_text() == "mine"
@@ -196,16 +211,9 @@ def test_the_upload_is_one_commit_of_those_files(run: Path, hub: Hub) -> None:
     lines = [json.loads(line)["value"] for line in commits[0].splitlines() if b'"file"' in line]
     sent = {line["path"]: base64.b64decode(line["content"]) for line in lines}
     assert sent["adapter_model.safetensors"] == (run / FOLDER / "adapter_model.safetensors").read_bytes()
-    assert sent["README.md"] == (run / FOLDER / "README.md").read_bytes()
+    assert sent["README.md"] == (run / RELEASE / "README.md").read_bytes()
     assert sent["constitution.yaml"] == (run / "constitutions/misalignment.yaml").read_bytes()
-    assert set(sent) == {
-        "README.md",
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "constitution.yaml",
-        "figures/training.svg",
-        "merge.json",
-    }
+    assert set(sent) == set(SENT)
 
 
 def test_what_stops_an_upload_is_one_line(run: Path, hub: Hub) -> None:
