@@ -230,6 +230,8 @@ def test_the_section_of_the_report(results: Path) -> None:
     run: dict[str, Any] = {"judge": {"model": "the-judge"}, "models": ["one", "other"]}
     made = section(results, run)
     assert "feels most like it" in made.about and "the-judge" in made.about
+    judged = 2 * (1 + 2 * 2) * len(TRAITS) * ROUNDS
+    assert f"agreed with itself under swapped order in 100% of {judged} trials" in made.about
     assert len(made.findings) == 2 * 2 * 2
     dry = next(found for found in made.findings if found.persona == "dryness" and found.value)
     assert dry.shown and dry.value.startswith("100% (") and "up: dry +" in dry.text

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from characterflow.evaluation.intervals import proportion
 from characterflow.evaluation.methods import BASE
 from characterflow.files import Row
 from characterflow.report.robustness import headline_method
@@ -111,7 +112,7 @@ def section(results: Path, run: dict[str, Any]) -> Section:
     return Section(
         name="preferences",
         title="Revealed preferences",
-        about=ABOUT.format(condition=WORDS[condition], judge=run["judge"]["model"]),
+        about=f"{ABOUT.format(condition=WORDS[condition], judge=run['judge']['model'])} {judged(judging)}",
         measure="agreement of the changed ratings with the constitution",
         findings=[finding(row, _own(top, row), headline) for row in _rows(shown)],
         warnings=warnings(_rows(judging), _rows(trained), run["judge"]["model"]),
@@ -132,6 +133,23 @@ def _own(top: pd.DataFrame, row: Row) -> list[Row]:
     keys = ["model", "persona", "method", "condition"]
     same = (top[keys] == [row[key] for key in keys]).all(axis=1)
     return _rows(top[same & top["beyond_noise"]].sort_values("change", ascending=False))
+
+
+def judged(judging: pd.DataFrame) -> str:
+    """What the judge's verdicts are worth: its agreement with itself over all trials of the run."""
+    verdicts = int(judging["verdicts"].sum())
+    if not verdicts:
+        return "The judge gave no verdict in both orders."
+    contradicted, first = (
+        proportion(float((judging[share] * judging["verdicts"]).sum()), verdicts)
+        for share in ("inconsistent", "first_shown")
+    )
+    low, high = 1 - contradicted.high, 1 - contradicted.low
+    return (
+        f"The judge agreed with itself under swapped order in {1 - contradicted.value:.0%} of {verdicts} "
+        f"trials (95% interval {low:.0%} to {high:.0%}; a coin: 50%), and chose the first word in "
+        f"{first.value:.0%} of its verdicts. The ratings' intervals do not cover what it always gets wrong."
+    )
 
 
 def finding(row: Row, changed: list[Row], headline: str) -> Finding:
