@@ -145,7 +145,8 @@ class Echo:
         words = f"{voice}: {messages[-1]['content']}".split()
         for count in range(len(words)):
             if words[count] == "STOP":
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
+                count -= 1
             yield " ".join(words[: count + 1])
 
 

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -98,18 +100,17 @@ class TerminalChat:
         """
         self._conversation.turns.append(turn)
         texts = dict.fromkeys(self.shown, "")
-        stopped = False
-        try:
-            with (
-                _silent_keys(),
-                Live(console=self._console, refresh_per_second=REFRESHES, transient=True) as live,
-            ):
-                for _ in self._growing(texts):
-                    live.update(Tail(self._beside(texts)))
-        except KeyboardInterrupt:
-            stopped = True
+        with (
+            _ctrl_c() as stopped,
+            _silent_keys(),
+            Live(console=self._console, refresh_per_second=REFRESHES, transient=True) as live,
+        ):
+            for _ in self._growing(texts):
+                if stopped.is_set():
+                    break
+                live.update(Tail(self._beside(texts)))
         self._console.print(self._beside(texts))
-        self._note("stopped" if stopped else "")
+        self._note("stopped" if stopped.is_set() else "")
         turn.replies = {voice: text.strip() for voice, text in texts.items() if text.strip()}
         if not turn.replies:
             self._conversation.turns.remove(turn)
@@ -209,6 +210,21 @@ class TerminalChat:
 
     def _note(self, text: str, start: str = "") -> None:
         self._console.print(Text(f"{start}{text}", style="dim"))
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets.
+
+    The exception that Ctrl-C raises otherwise comes anywhere: where it meets the display's thread holding a
+    lock, both wait for ever.
+    """
+    pressed = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
