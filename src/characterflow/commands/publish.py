@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from characterflow import publishing
 from characterflow.errors import UserError
 from characterflow.personas import open_persona
 
@@ -28,6 +27,8 @@ def publish(
       characterflow publish results/smollm2/sarcasm/persona me/smollm2-sarcasm
       characterflow publish results/smollm2/sarcasm/persona me/smollm2-sarcasm --upload
     """
+    from characterflow import publishing
+
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise UserError(f"{repository}: expected OWNER/NAME")
     persona = open_persona(folder)
