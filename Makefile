@@ -19,7 +19,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help environment capabilities-environment demo demo-capabilities mini-paper test test-slow soak check format
+.PHONY: help environment capabilities-environment demo demo-capabilities mini-paper test test-slow soak benchmarks check format
 .PHONY: reference docs links lock audit clean
 
 help: ## this list
@@ -65,6 +65,9 @@ test-slow: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## the slow tests
 
 soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, half an hour
 	pytest -m soak -s
+
+benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; half an hour
+	python benchmarks/run.py
 
 check: $(ENVIRONMENT) ## linters, formats and types
 	ruff check .

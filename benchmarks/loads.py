@@ -17,10 +17,12 @@ Where theirs is lower, one process serves all personas: an edited constitution t
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from characterflow import constitutions, plan
 from characterflow.configuration import Configuration, load_files
+from characterflow.errors import UserError
 
 TRAINING = ("distill", "introspection_train")
 RULES = {
@@ -75,4 +77,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
