@@ -15,13 +15,14 @@ import re
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from characterflow.errors import UserError
 from characterflow.files import read_jsonl
 from characterflow.training.log import FILE as TRAINING_LOG
 
-GENERATED = re.compile(r"^\d\d:\d\d:\d\d .*: (\d+)/\1 \D+, ([\d.]+) a second")
+GENERATED = re.compile(r"^(?P<clock>[\d:]{8}) .*: (?P<count>\d+)/(?P=count) \D+, (?P<rate>[\d.]+) a second")
 FOUND = re.compile(r"^\d\d:\d\d:\d\d .*: (\d+) of \d+ .* found from an interrupted run")
 FINE_TUNED = re.compile(r"'train_runtime': '?([\d.]+)")
 TRAININGS = {"distill": "distillation", "introspection_train": "introspection"}
@@ -76,15 +77,26 @@ def _seconds(results: Path, benchmark: Path, rule: str, place: Path) -> Seconds:
 
 
 def _generating(log: str) -> float:
-    """Seconds of all stretches of generating that a log tells of."""
-    seconds, already = 0.0, 0
+    """Seconds in which something was generated, by what a log tells; stretches may overlap."""
+    stretches, already = [], 0
     for line in log.splitlines():
         if found := FOUND.match(line):
             already = int(found[1])
         elif ended := GENERATED.match(line):
-            seconds += (int(ended[1]) - already) / float(ended[2])
+            end = datetime.strptime(ended["clock"], "%H:%M:%S")
+            stretches.append(
+                (end - timedelta(seconds=(int(ended["count"]) - already) / float(ended["rate"])), end)
+            )
             already = 0
-    return seconds
+    return _union(stretches).total_seconds()
+
+
+def _union(stretches: list[tuple[datetime, datetime]]) -> timedelta:
+    covered, until = timedelta(), datetime.min
+    for start, end in sorted(stretches):
+        covered += max(end - max(start, until), timedelta())
+        until = max(until, end)
+    return covered
 
 
 def wall_seconds(results: Path) -> float:

@@ -115,7 +115,8 @@ def test_stages_tell_generating_and_training_from_the_rest(root: Path, tmp_path:
         "10:00:00 introspect small/sarcasm: 10 of 30 reflections found from an interrupted run\n"
         "10:00:05 introspect small/sarcasm: 20/30 reflections, 2.50 a second, 4 s left\n"
         "10:00:10 introspect small/sarcasm: 30/30 reflections, 2.00 a second, 0 s left\n"
-        "10:01:00 introspect small/sarcasm: 5/5 conversations, 0.10 a second, 0 s left\n",
+        "10:01:00 introspect small/sarcasm: 5/5 conversations, 0.10 a second, 0 s left\n"
+        "10:01:00 introspect small/sarcasm: 4/4 at the same time, 0.10 a second, 0 s left\n",
     )
     finished_job(tmp_path, "distill", "small/sarcasm", 50, "")
     rows = [{"seconds": 10.5}, {"split": "evaluation"}, {"seconds": 9.5}]
