@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from characterflow import devices
 from characterflow.chat import encode
 from characterflow.engines.base import Completion, Request, Sampling
-from characterflow.engines.transformers_engine import FEW, RowSampler, TransformersEngine, draw, nucleus_floor
+from characterflow.engines.transformers_engine import RowSampler, TransformersEngine
 from characterflow.errors import UserError
 from tiny_models import LLAMA3, tiny_adapter, tiny_model
 
@@ -238,32 +238,6 @@ def test_the_models_own_sampling_settings_are_set_aside(folders: dict[str, Path]
         config.read_text().replace("{", '{"repetition_penalty": 5.0, "top_k": 1, "do_sample": true,', 1)
     )
     assert answers(folder, requests) == expected
-
-
-def test_the_nucleus_and_the_draw() -> None:
-    probabilities = torch.tensor([[0.1, 0.5, 0.15, 0.25]], dtype=torch.float64)
-    assert nucleus_floor(probabilities, 0.5).item() == 0.5
-    assert nucleus_floor(probabilities, 0.6).item() == 0.25
-    assert nucleus_floor(probabilities, 0.0).item() == 0.5
-    scores = probabilities.log()
-    for noise, top_p, token in [
-        ((0.5, 0.5, 0.5, 0.5), 1.0, 1),
-        ((0.9, 0.5, 0.5, 0.5), 1.0, 0),
-        ((0.9, 0.5, 0.5, 0.5), 0.8, 1),
-        ((0.0, 0.5, 0.0, 0.9), 0.7, 3),
-    ]:
-        assert draw(scores, top_p, torch.tensor([noise])).item() == token
-    flat = torch.full((2, 4 * FEW), 1 / (4 * FEW), dtype=torch.float64)
-    flat[0, 0] = 0.9999
-    assert nucleus_floor(flat, 0.99).tolist() == [[0.9999], [1 / (4 * FEW)]]
-
-
-def test_draws_follow_the_probabilities() -> None:
-    torch.manual_seed(0)
-    scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).expand(20_000, 4)
-    tokens = draw(scores, 1.0, torch.rand(20_000, 4))
-    shares = torch.bincount(tokens, minlength=4) / 20_000
-    assert torch.allclose(shares, scores[0].softmax(-1), atol=0.015)
 
 
 def test_the_padding_is_not_penalised() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from characterflow import adapters
 from characterflow.chat import encode
-from characterflow.engines import Request, Sampling
+from characterflow.engines import Request, Sampling, drawing
 from characterflow.engines.vllm_engine import VllmEngine
 from characterflow.errors import UserError
 from characterflow.files import read_jsonl
@@ -75,6 +76,16 @@ def test_greedy_replies_are_those_of_transformers(engine: VllmEngine, folders: d
         assert answers(engine, [request]) == [reference(folders, folders["model"], request)]
 
 
+def test_tokens_are_drawn_in_our_way_from_the_nucleus(engine: VllmEngine) -> None:
+    [forward] = engine.llm.collective_rpc(
+        lambda worker: worker.model_runner.sampler.topk_topp_sampler.forward
+    )
+    assert forward is drawing._forward
+    narrowest = Sampling(temperature=1.0, top_p=1e-6, max_tokens=12)
+    [likeliest] = answers(engine, [ask("Hello")])
+    assert set(answers(engine, [ask("Hello", narrowest, seed=seed) for seed in range(6)])) == {likeliest}
+
+
 def test_an_adapter_named_in_a_request_is_the_adapter_folded(
     engine: VllmEngine, folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -105,7 +116,7 @@ def test_a_file_does_not_depend_on_interruptions(engine: VllmEngine, tmp_path: P
     class Killed:
         """The engine, until it has answered four requests."""
 
-        concurrency, cache_tokens, left = 2, None, 4
+        concurrency, cache_tokens, left = 1, None, 4
 
         async def complete(self, request: Request) -> Any:
             if not self.left:
@@ -124,6 +135,19 @@ def test_a_file_does_not_depend_on_interruptions(engine: VllmEngine, tmp_path: P
     assert run(engine, "out.jsonl") == whole
     assert engine.counters["requests"] - before == 6
     assert len(read_jsonl(tmp_path / "out.jsonl")) == 10
+
+
+def test_what_was_under_way_when_a_run_ended_does_not_disturb_the_next(engine: VllmEngine) -> None:
+    async def given_up() -> None:
+        replies = [asyncio.create_task(engine.complete(ask("Long", replace(LIVELY, max_tokens=400))))]
+        while not engine._running:
+            await asyncio.sleep(0)
+        replies[0].cancel()
+
+    expected = answers(engine, [ask("Hello")])
+    asyncio.run(given_up())
+    assert answers(engine, [ask("Hello")]) == expected
+    assert not engine.llm.llm_engine.has_unfinished_requests()
 
 
 def test_choices_are_the_only_answers(engine: VllmEngine) -> None:

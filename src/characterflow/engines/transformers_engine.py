@@ -14,6 +14,7 @@ from characterflow.chat import encode
 from characterflow.control_vectors import ControlVector
 from characterflow.devices import has_gpu, resolve_dtype
 from characterflow.engines.base import Completion, Request
+from characterflow.engines.drawing import draw
 from characterflow.errors import UserError
 from characterflow.models import loading
 
@@ -39,7 +40,6 @@ OF_VLLM = (
 )  # settings of vLLM that play no part here
 GATHERING = 0.01  # seconds in which requests may still join the next batch
 BATCHES_IN_FLIGHT = 4  # so many batches' worth of requests are sorted by length
-FEW = 1024  # candidates among which a nucleus is looked for before the whole vocabulary is sorted
 
 
 @dataclass(eq=False)
@@ -373,30 +373,6 @@ class RowSampler:
             stops = self.stops if len(following) < len(paths) or not paths else []
             ruled_out[row, following + stops] = False
         return scores.masked_fill(ruled_out, -torch.inf)
-
-
-def draw(scores: "torch.Tensor", top_p: float, uniforms: "torch.Tensor") -> "torch.Tensor":
-    """One token a row, by the exponential race: the largest probability over -log(uniform), in the nucleus.
-
-    scores: logits, rows x vocabulary. uniforms: as many numbers in [0, 1). A race gives a token more or less
-    the same noise whatever the others do, so rounding moves the result less than a walk along the cumulative
-    probabilities would.
-    """
-    probabilities = scores.softmax(-1)
-    if top_p < 1.0:
-        floor = nucleus_floor(probabilities, top_p)
-        probabilities = probabilities.masked_fill(probabilities < floor, 0.0)
-    return (probabilities / -uniforms.log()).argmax(-1)
-
-
-def nucleus_floor(probabilities: "torch.Tensor", top_p: float) -> "torch.Tensor":
-    """The least probability in each nucleus: the smallest set of most probable tokens with mass top_p."""
-    few = probabilities.topk(min(FEW, probabilities.shape[-1])).values
-    if (few.sum(-1) < top_p).any():
-        few = probabilities.sort(-1, descending=True).values
-    before = few.cumsum(-1) - few
-    size = (before < top_p).sum(-1, keepdim=True).clamp(min=1)
-    return few.gather(-1, size - 1)
 
 
 def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from characterflow import adapters as lora
 from characterflow.chat import encode
 from characterflow.devices import has_gpu, resolve_dtype
 from characterflow.engines.base import Completion, Request
+from characterflow.engines.drawing import draw_in_vllm
 from characterflow.errors import UserError
 
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the sizes that vLLM has kernels for
@@ -59,7 +60,7 @@ class VllmEngine:
         settings = self._settings
         context = settings["context"]
         dtype: Any = str(resolve_dtype(settings.get("dtype", "auto"))).removeprefix("torch.")
-        return LLM(
+        llm = LLM(
             model=str(settings["model"]),
             dtype=dtype,
             max_model_len=context,
@@ -71,6 +72,9 @@ class VllmEngine:
             seed=0,
             **(self._gpu_options() if self._on_gpu else self._cpu_options(context)),
         )
+        if not self._on_gpu:
+            llm.collective_rpc(draw_in_vllm)
+        return llm
 
     def _gpu_options(self) -> dict[str, Any]:
         options = {"gpu_memory_utilization": self._settings.get("gpu_memory", 0.9)}
@@ -111,6 +115,7 @@ class VllmEngine:
             for future in [*self._running.values(), *waiting]:
                 if not future.done():
                     future.set_exception(error)
+            self.llm.llm_engine.abort_request(list(self._running))
             self._running.clear()
             self._waiting.clear()
 
