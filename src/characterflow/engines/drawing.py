@@ -23,26 +23,32 @@ def draw(scores: "torch.Tensor", top_p: "torch.Tensor | float", uniforms: "torch
     """
     import torch
 
-    probabilities, times = scores.softmax(-1), -uniforms.clamp(min=LEAST).log()
+    probabilities = scores.softmax(-1)
     masses = torch.as_tensor(top_p, device=scores.device).expand(len(scores))
     if (masses >= 1).all():
-        return (probabilities / times).argmax(-1)
+        return (probabilities / _times(uniforms)).argmax(-1)
     few = probabilities.topk(min(FEW, probabilities.shape[-1]))
-    tokens = _race(few.values, few.indices, masses, times)
+    tokens = _race(few.values, few.indices, masses, uniforms)
     wide = few.values.sum(-1) < masses
     if wide.any():
         every = probabilities[wide].sort(-1, descending=True)
-        tokens[wide] = _race(every.values, every.indices, masses[wide], times[wide])
+        tokens[wide] = _race(every.values, every.indices, masses[wide], uniforms[wide])
     return tokens
 
 
 def _race(
-    probabilities: "torch.Tensor", tokens: "torch.Tensor", masses: "torch.Tensor", times: "torch.Tensor"
+    probabilities: "torch.Tensor", tokens: "torch.Tensor", masses: "torch.Tensor", uniforms: "torch.Tensor"
 ) -> "torch.Tensor":
-    """The winner of each row among candidates in falling order of probability. times: of all tokens."""
+    """The winner of each row among candidates in falling order of probability. uniforms: of all tokens."""
     floor = nucleus_floor(probabilities, masses)
-    speeds = probabilities.masked_fill(probabilities < floor, 0.0) / times.gather(-1, tokens)
+    nucleus = probabilities.masked_fill(probabilities < floor, 0.0)
+    speeds = nucleus / _times(uniforms.gather(-1, tokens))
     return tokens.gather(-1, speeds.argmax(-1, keepdim=True)).squeeze(-1)
+
+
+def _times(uniforms: "torch.Tensor") -> "torch.Tensor":
+    """Exponential noise."""
+    return -uniforms.clamp(min=LEAST).log()
 
 
 def nucleus_floor(probabilities: "torch.Tensor", masses: "torch.Tensor") -> "torch.Tensor":
