@@ -2,7 +2,8 @@
 
 Conversations: coroutines with prefix caching, as the pipeline has them, against a lockstep driver
 without prefix caching that asks for the same conversations; tokens prefilled (vLLM's own counts) and
-wall time. Throughput: the engine layer against raw LLM.generate on the same requests.
+wall time. Throughput: the engine layer, which on a CPU draws tokens in a way of its own, against raw
+LLM.generate on the same requests.
 
     python benchmarks/generation.py --model results/models/smollm2 [--conversations 24] [--turns 10]
 
@@ -130,13 +131,22 @@ async def run_engine(arguments: argparse.Namespace) -> dict:
     return {"seconds": seconds, "tokens": sum(reply.completion_tokens for reply in replies)}
 
 
+def draw_as_vllm_does(worker) -> None:
+    """Take back what the engine layer puts into a worker on a CPU (characterflow.engines.drawing)."""
+    sampler = worker.model_runner.sampler.topk_topp_sampler
+    sampler.forward = sampler.forward_cpu
+
+
 def run_raw(arguments: argparse.Namespace) -> dict:
     from vllm import SamplingParams
 
     from characterflow.chat import encode
+    from characterflow.devices import has_gpu
     from characterflow.engines.vllm_engine import VllmEngine
 
     llm = VllmEngine(engine_settings(arguments, prefix_caching=True)).llm
+    if not has_gpu():
+        llm.collective_rpc(draw_as_vllm_does)
     wanted = requests(arguments)
     parameters = [
         SamplingParams(temperature=0.7, top_p=0.95, max_tokens=arguments.new_tokens, seed=request.seed)

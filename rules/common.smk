@@ -30,6 +30,11 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CONFIGURATION = RUN.digest
 
+# Where jobs wait for each other, those on the longest path go first: the trainings of all personas, then the
+# answers that the classifier needs. Judges and tables fill the gaps.
+PERSONA_FIRST = 10
+THEN_ANSWERS = 5
+
 
 def end_jobs_left_behind():
     """Cancel Slurm jobs of a Snakemake that was killed: their outputs would be written twice."""

@@ -12,6 +12,7 @@ rule distill:
         f"{LOGS}/distill/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/distill/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **TRAINING,

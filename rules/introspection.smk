@@ -13,6 +13,7 @@ rule introspect:
         f"{LOGS}/introspect/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspect/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(student, minutes=240),
@@ -39,6 +40,7 @@ rule introspect_by:
         f"{LOGS}/introspect_by/{{model}}/{{persona}}/{{author}}.log",
     benchmark:
         f"{BENCHMARKS}/introspect_by/{{model}}/{{persona}}/{{author}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(lambda wildcards: wildcards.author, minutes=240),
@@ -64,6 +66,7 @@ rule introspection_dataset:
         f"{LOGS}/introspection_dataset/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspection_dataset/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
@@ -86,6 +89,7 @@ rule introspection_train:
         f"{LOGS}/introspection_train/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/introspection_train/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **TRAINING,

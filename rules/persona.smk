@@ -12,6 +12,7 @@ rule merge:
         f"{LOGS}/merge/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/merge/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.run["merge"]),

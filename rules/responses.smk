@@ -22,6 +22,7 @@ rule teacher:
         f"{LOGS}/teacher/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/teacher/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(lambda wildcards: RUN.teacher_engine(wildcards.persona), minutes=120),
@@ -47,6 +48,7 @@ rule student_general:
         f"{LOGS}/student_general/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/student_general/{{model}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(student, minutes=60),
@@ -68,6 +70,7 @@ rule student:
         f"{LOGS}/student/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/student/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(student, minutes=120),
@@ -175,6 +178,7 @@ rule preference_pairs:
         f"{LOGS}/preference_pairs/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/preference_pairs/{{model}}/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.preferences(wildcards.model, wildcards.persona)),

@@ -21,6 +21,7 @@ rule robustness_responses:
         f"{LOGS}/robustness_responses/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/robustness_responses/{{model}}/{{persona}}.tsv"
+    priority: THEN_ANSWERS
     threads: THREADS
     resources:
         **job_resources(student, minutes=120),
@@ -47,6 +48,7 @@ rule base_robustness_responses:
         f"{LOGS}/base_robustness_responses/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/base_robustness_responses/{{model}}.tsv"
+    priority: THEN_ANSWERS
     threads: THREADS
     resources:
         **job_resources(student, minutes=60),
