@@ -30,8 +30,9 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CONFIGURATION = RUN.digest
 
-# Where jobs wait for each other, those on the longest path go first: the trainings of all personas, then the
-# answers that the classifier needs. Judges and tables fill the gaps.
+# Where jobs wait for cores, those on the longest path go first: all that leads to a persona, then the answers
+# that the classifier needs. Judges and tables fill the gaps. Snakemake does not hand priorities on to what a
+# job needs, so every rule of a path has them.
 PERSONA_FIRST = 10
 THEN_ANSWERS = 5
 

@@ -30,6 +30,7 @@ rule fetch_model:
         f"{LOGS}/fetch_model/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
+    priority: PERSONA_FIRST
     retries: 2
     localrule: True
     params:

@@ -14,6 +14,7 @@ rule expand_prompts:
         f"{LOGS}/expand_prompts/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/expand_prompts/{{persona}}.tsv"
+    priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(lambda wildcards: RUN.run["prompts"]["expander"], minutes=30),
@@ -40,6 +41,7 @@ rule general_prompts:
         f"{LOGS}/general_prompts.log",
     benchmark:
         f"{BENCHMARKS}/general_prompts.tsv"
+    priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(
@@ -60,6 +62,7 @@ rule evaluation_prompts:
         f"{LOGS}/evaluation_prompts.log",
     benchmark:
         f"{BENCHMARKS}/evaluation_prompts.tsv"
+    priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(

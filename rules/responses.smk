@@ -104,6 +104,7 @@ rule fetch_pairs:
         f"{BENCHMARKS}/fetch_pairs/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(PUBLISHED_PERSONAS),
+    priority: PERSONA_FIRST
     retries: 2
     localrule: True
     params:
@@ -129,6 +130,7 @@ rule recorded_preferences:
         f"{BENCHMARKS}/recorded_preferences/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(RECORDED_PERSONAS),
+    priority: PERSONA_FIRST
     localrule: True
     params:
         code=code("recorded_preferences.py"),
@@ -150,6 +152,7 @@ rule recorded_student:
         f"{BENCHMARKS}/recorded_student/{{model}}/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(RECORDED_PERSONAS),
+    priority: PERSONA_FIRST
     localrule: True
     params:
         code=code("recorded_preferences.py"),
