@@ -88,3 +88,23 @@ def test_fetching_leaves_nothing_to_fetch(root: Path) -> None:
     run = load_files([root / "config/config.yaml"])
     assert set(run.run["models"]) < set(run.fetched_models())
     assert {"glm-4.5-air", "modernbert-base"} < set(run.fetched_models())
+
+
+def test_all_that_a_persona_waits_for_goes_first(root: Path) -> None:
+    """Snakemake does not hand priorities on: a rule of that path without one would hold up all behind it."""
+    run = load_files([root / "config/config.yaml"]).run
+    target = f"{run['results']}/{run['models'][0]}/{run['personas'][0]}/persona/manifest.json"
+    command = [sys.executable, "-m", "snakemake", "--rulegraph", "dot", "--cores", "1", "--forceall"]
+    done = subprocess.run(
+        [*command, "--configfile", "config/config.yaml", "--", target],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    waited_for = set(re.findall(r'label = "(\w+)', done.stdout))
+    assert {"fetch_model", "expand_prompts", "distill", "introspect", "merge"} <= waited_for
+    text = "\n".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    blocks = dict(re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", text, re.M))
+    first = {name for name, block in blocks.items() if "priority: PERSONA_FIRST" in block}
+    assert waited_for - first == set()
