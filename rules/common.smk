@@ -30,11 +30,11 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CONFIGURATION = RUN.digest
 
-# Where jobs wait for cores, those on the longest path go first: all that leads to a persona, then the answers
-# that the classifier needs. Judges and tables fill the gaps. Snakemake does not hand priorities on to what a
-# job needs, so every rule of a path has them.
+# Where jobs wait for cores, those on the longest path go first: all that leads to a persona, then the classifier
+# and the answers that it reads. Judges fill the gaps. Snakemake does not hand priorities on to what a job
+# needs, so every rule of a path has one.
 PERSONA_FIRST = 10
-THEN_ANSWERS = 5
+THEN_ROBUSTNESS = 5
 
 
 def end_jobs_left_behind():

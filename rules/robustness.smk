@@ -21,7 +21,7 @@ rule robustness_responses:
         f"{LOGS}/robustness_responses/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/robustness_responses/{{model}}/{{persona}}.tsv"
-    priority: THEN_ANSWERS
+    priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=120),
@@ -48,7 +48,7 @@ rule base_robustness_responses:
         f"{LOGS}/base_robustness_responses/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/base_robustness_responses/{{model}}.tsv"
-    priority: THEN_ANSWERS
+    priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=60),
@@ -76,6 +76,7 @@ rule classifier:
         f"{LOGS}/classifier/{{model}}.log",
     benchmark:
         f"{BENCHMARKS}/classifier/{{model}}.tsv"
+    priority: THEN_ROBUSTNESS
     threads: 2 * THREADS
     resources:
         **job_resources(lambda wildcards: CLASSIFIER, minutes=600),

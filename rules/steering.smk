@@ -14,7 +14,7 @@ rule steering_vectors:
         f"{LOGS}/steering_vectors/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/steering_vectors/{{model}}/{{persona}}.tsv"
-    priority: THEN_ANSWERS
+    priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=30),
@@ -40,7 +40,7 @@ rule steering_strength:
         f"{LOGS}/steering_strength/{{model}}/{{persona}}.log",
     benchmark:
         f"{BENCHMARKS}/steering_strength/{{model}}/{{persona}}.tsv"
-    priority: THEN_ANSWERS
+    priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=60),
