@@ -107,6 +107,16 @@ def test_values_errors_and_means_over_subjects(tmp_path: Path) -> None:
     }
 
 
+def test_an_interval_holds_what_a_share_can_be(tmp_path: Path) -> None:
+    right, subjects = np.array([1.0] + [0.0] * 9), ("algebra", "law")
+    scores = {(f"leaderboard|mmlu:{subject}|5", "acc"): right for subject in subjects}
+    base = read_scores("tiny", "base", "base", record(tmp_path / "base.json", scores))
+    mmlu = table([base], [task for task in TASKS if task.title == "mmlu"]).iloc[0]
+    assert mmlu["value"] - 1.96 * mmlu["standard_error"] < 0
+    assert mmlu["value_low"] == 0
+    assert mmlu["value_high"] == pytest.approx(mmlu["value"] + 1.96 * mmlu["standard_error"], abs=1e-4)
+
+
 def test_a_loss_is_flagged_and_a_copy_of_the_base_is_not(tmp_path: Path) -> None:
     rows = measured(tmp_path)
     lost = row(rows, persona="humor", task="winogrande")

@@ -177,7 +177,7 @@ def _value(value: Normal, parts: Sequence[pd.Series]) -> Row:
         estimate = proportion(float(parts[0].sum()), len(parts[0]))
         low, high = estimate.low, estimate.high
     else:
-        low, high = value.value - Z * value.standard_error, value.value + Z * value.standard_error
+        low, high = _normal_interval(value)
     return {
         "value": value.value,
         "value_low": low,
@@ -185,6 +185,12 @@ def _value(value: Normal, parts: Sequence[pd.Series]) -> Row:
         "standard_error": value.standard_error,
         "n": value.n,
     }
+
+
+def _normal_interval(value: Normal) -> tuple[float, float]:
+    """The middle 95% of a share of right answers: what is possible of it."""
+    reach = Z * value.standard_error
+    return max(0.0, value.value - reach), min(1.0, value.value + reach)
 
 
 def _difference(one: Measured, base: Measured, task: Task, metric: str) -> Row:
@@ -230,13 +236,14 @@ def _average(rows: Sequence[Row]) -> Row:
     """The mean over the benchmarks of a model or persona, each by its own metric."""
     own = [row for row in rows if row["headline"]]
     value = _combined([Normal(row["value"], row["standard_error"], row["n"]) for row in own])
+    low, high = _normal_interval(value)
     result = {
         **{key: own[0][key] for key in ("source", "model", "persona", "method")},
         "task": AVERAGE,
         "headline": False,
         "value": value.value,
-        "value_low": value.value - Z * value.standard_error,
-        "value_high": value.value + Z * value.standard_error,
+        "value_low": low,
+        "value_high": high,
         "standard_error": value.standard_error,
         "n": value.n,
     }
@@ -308,6 +315,7 @@ def _other(row: Row, base: Row | None, file: Path, model: str) -> Row:
     is_base = row["model"] == model
     task, few_shots = task_of(row["task"])
     mean, error = float(row["mean"]), float(row["se"])
+    low, high = _normal_interval(Normal(mean, error, 0))
     difference: Row = {}
     if base is not None and not is_base:
         gap = mean - float(base["mean"])
@@ -321,8 +329,8 @@ def _other(row: Row, base: Row | None, file: Path, model: str) -> Row:
         "few_shots": few_shots,
         "headline": True,
         "value": mean,
-        "value_low": mean - Z * error,
-        "value_high": mean + Z * error,
+        "value_low": low,
+        "value_high": high,
         "standard_error": error,
         "n": np.nan,
         **difference,
