@@ -23,6 +23,7 @@ def main(arguments) -> None:
     tables = [table(measured, tasks)]
     tables += [others(arguments.others)] if arguments.others else []
     whole = pd.concat([part.dropna(axis="columns", how="all") for part in tables], ignore_index=True)
+    whole = whole.astype({"few_shots": "Int64", "n": "Int64"})
     progress(f"{int(whole['lost'].sum())} of {int(whole['p_adjusted'].notna().sum())} comparisons lost")
     write_table(whole[[name for name in tables[0].columns if name in whole]], arguments.output)
 

@@ -224,6 +224,9 @@ def test_the_tables_of_a_run(results: Path) -> None:
     assert len(read["preferences_summary"]) == len(read["preferences_judging"]) == 2 * (1 + 2 * 2)
     assert len(read["preferences_correlations"]) == 6 * 5 / 2
     assert "draws" not in read["preferences_ratings"]
+    counts = pd.read_csv(results / "tables" / "preferences_summary.csv", dtype=str, keep_default_na=False)
+    whole = counts[["risen", "fallen", "adjectives"]].stack()
+    assert set(whole.str.fullmatch(r"\d*")) == {True} and (whole == "").any() and (whole != "").any()
 
 
 def test_the_section_of_the_report(results: Path) -> None:
@@ -260,6 +263,8 @@ def test_a_weak_judge_is_warned_of() -> None:
     ):
         assert any(expected in text for text in texts), expected
     assert any("No rating changed beyond noise: m p persona, feels" in text for text in texts)
+    base = {**weak, "persona": "base", "method": "base"}
+    assert any("easy: m base, feels." in text for text in warnings([base], [], "judge"))
     fine = {**weak, "unparsed": 0.0, "inconsistent_high": 0.2, "named": 0.0}
     assert warnings([fine], [{**shown, "risen": 1, "fallen": 0}], "judge") == []
 

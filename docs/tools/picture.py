@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import open_browser  # noqa: E402
 
 PICTURE = ROOT / "docs" / "images" / "report.png"
-WIDTH, SCALE, PROMPTS, COLOURS = 1100, 1.5, 2, 96
+WIDTH, SCALE, PROMPTS, COLOURS = 1320, 1.3, 3, 96
 PREPARE = """
 for (const one of document.querySelectorAll('nav, .controls, [data-gallery-count], #comparison .note'))
   one.remove();

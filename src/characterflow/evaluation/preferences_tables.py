@@ -10,6 +10,7 @@ from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences_summary import changes, correlations, summary, top
 
 RATINGS, JUDGING = "preference_ratings.parquet", "preference_judging.parquet"
+COUNTS = ("risen", "fallen", "adjectives")  # the base has none
 
 
 def tables(
@@ -37,6 +38,7 @@ def tables(
             _add(parts, model, persona, **found, judging=_read(folder / JUDGING))
     made = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
     made["ratings"] = made["ratings"].drop(columns="draws")
+    made["summary"] = made["summary"].astype(dict.fromkeys(COUNTS, "Int64"))
     made["top"] = top(made["changes"], ["model", "persona", "method", "condition"])
     conditions = made["ratings"]["condition"].unique()
     made["correlations"] = pd.concat([correlations(compared, name) for name in conditions], ignore_index=True)

@@ -227,4 +227,8 @@ def _mean(rows: list[Row], share: str, count: str) -> float:
 
 
 def _names(rows: list[Row]) -> str:
-    return "; ".join(f"{row['model']} {row['persona']} {row['method']}, {row['condition']}" for row in rows)
+    """Whose they are; the base is persona and method in one."""
+    return "; ".join(
+        f"{row['model']} {' '.join(dict.fromkeys((row['persona'], row['method'])))}, {row['condition']}"
+        for row in rows
+    )
