@@ -3,10 +3,10 @@
     python benchmarks/stages.py [--results results]
 
 Read from what every run leaves: Snakemake's benchmark of each job (wall-clock seconds from the start of its
-process to its end); the job's log, which ends each stretch of generating with its count and rate, and a
-classifier's training with its seconds; and training_log.jsonl with the seconds of an adapter's updates. The
-rest is imports, loading of models, compiling, evaluation of held-out examples, writing. Jobs run side by
-side: job seconds add up to more than the wall time, from the first job's start to the last one's end.
+process to its end); the job's log, which ends each stretch of generating and a classifier's training with its
+seconds; and training_log.jsonl with the seconds of an adapter's updates. The rest is imports, loading of
+models, compiling, evaluation of held-out examples, writing. Jobs run side by side: job seconds add up to more
+than the wall time, from the first job's start to the last one's end.
 """
 
 import argparse
@@ -22,8 +22,7 @@ from characterflow.errors import UserError
 from characterflow.files import read_jsonl
 from characterflow.training.log import FILE as TRAINING_LOG
 
-GENERATED = re.compile(r"^(?P<clock>[\d:]{8}) .*: (?P<count>\d+)/(?P=count) \D+, (?P<rate>[\d.]+) a second")
-FOUND = re.compile(r"^\d\d:\d\d:\d\d .*: (\d+) of \d+ .* found from an interrupted run")
+GENERATED = re.compile(r"^([\d:]{8}) .*: (\d+)/\2 .*, in (\d+) s$", re.M)
 FINE_TUNED = re.compile(r"'train_runtime': '?([\d.]+)")
 TRAININGS = {"distill": "distillation", "introspection_train": "introspection"}
 
@@ -78,17 +77,8 @@ def _seconds(results: Path, benchmark: Path, rule: str, place: Path) -> Seconds:
 
 def _generating(log: str) -> float:
     """Seconds in which something was generated, by what a log tells; stretches may overlap."""
-    stretches, already = [], 0
-    for line in log.splitlines():
-        if found := FOUND.match(line):
-            already = int(found[1])
-        elif ended := GENERATED.match(line):
-            end = datetime.strptime(ended["clock"], "%H:%M:%S")
-            stretches.append(
-                (end - timedelta(seconds=(int(ended["count"]) - already) / float(ended["rate"])), end)
-            )
-            already = 0
-    return _union(stretches).total_seconds()
+    ends = [(datetime.strptime(clock, "%H:%M:%S"), int(taken)) for clock, _, taken in GENERATED.findall(log)]
+    return _union([(end - timedelta(seconds=taken), end) for end, taken in ends]).total_seconds()
 
 
 def _union(stretches: list[tuple[datetime, datetime]]) -> timedelta:

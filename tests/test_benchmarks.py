@@ -1,5 +1,6 @@
 """The benchmarks run from end to end on models too small for their figures to mean anything."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import yaml
 
 from characterflow import configuration, plan
 from characterflow.files import write_jsonl
+from characterflow.generation import Report
 from characterflow.introspection import REFLECTION_PROMPTS
 
 
@@ -114,9 +116,9 @@ def test_stages_tell_generating_and_training_from_the_rest(root: Path, tmp_path:
         100,
         "10:00:00 introspect small/sarcasm: 10 of 30 reflections found from an interrupted run\n"
         "10:00:05 introspect small/sarcasm: 20/30 reflections, 2.50 a second, 4 s left\n"
-        "10:00:10 introspect small/sarcasm: 30/30 reflections, 2.00 a second, 0 s left\n"
-        "10:01:00 introspect small/sarcasm: 5/5 conversations, 0.10 a second, 0 s left\n"
-        "10:01:00 introspect small/sarcasm: 4/4 at the same time, 0.10 a second, 0 s left\n",
+        "10:00:10 introspect small/sarcasm: 30/30 reflections, 2.00 a second, in 10 s\n"
+        "10:01:00 introspect small/sarcasm: 5/5 conversations, 0.10 a second, in 50 s\n"
+        "10:01:00 introspect small/sarcasm: 4/4 at the same time, 0.10 a second, in 40 s\n",
     )
     finished_job(tmp_path, "distill", "small/sarcasm", 50, "")
     rows = [{"seconds": 10.5}, {"split": "evaluation"}, {"seconds": 9.5}]
@@ -129,6 +131,17 @@ def test_stages_tell_generating_and_training_from_the_rest(root: Path, tmp_path:
     assert found["distill"] == ["1", "50", "0", "20", "30", "60%"]
     assert found["classifier"] == ["1", "25", "0", "15", "10", "40%"]
     assert found["total"] == ["3", "175", "60", "35", "80", "46%"]
+
+
+def test_stages_reads_what_generating_prints(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Report("replies", 3, 1)
+    report.finished()
+    report.finished()
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    [(_, count, seconds)] = importlib.import_module("stages").GENERATED.findall(capsys.readouterr().err)
+    assert (count, seconds) == ("3", "0")
 
 
 def test_stages_of_no_run_are_one_clear_line(root: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ async def generate(
 
 
 class Report:
-    """Progress of a run: a line at intervals with count, rate and time left."""
+    """Progress of a run: a line at intervals with count, rate and time left, or taken at the end."""
 
     def __init__(self, what: str, total: int, done: int) -> None:
         self._what, self._total, self._done, self._already = what, total, done, done
@@ -164,7 +164,8 @@ class Report:
         self._last = now
         rate = (self._done - self._already) / max(now - self._start, 1e-9)
         left = (self._total - self._done) / rate
-        progress(f"{self._done}/{self._total} {self._what}, {rate:.2f} a second, {left:.0f} s left")
+        clock = f"{left:.0f} s left" if left else f"in {now - self._start:.0f} s"
+        progress(f"{self._done}/{self._total} {self._what}, {rate:.2f} a second, {clock}")
 
 
 def conversations_in_flight(engine: Engine, tokens_each: int) -> int:
