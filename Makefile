@@ -66,7 +66,7 @@ test-slow: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## the slow tests
 soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, half an hour
 	pytest -m soak -s
 
-benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; half an hour
+benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; ten minutes
 	python benchmarks/run.py
 
 check: $(ENVIRONMENT) ## linters, formats and types
