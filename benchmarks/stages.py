@@ -10,7 +10,6 @@ than the wall time, from the first job's start to the last one's end.
 """
 
 import argparse
-import csv
 import re
 import sys
 from collections import defaultdict
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from characterflow.errors import UserError
 from characterflow.files import read_jsonl
+from characterflow.plan import benchmark_seconds
 from characterflow.training.log import FILE as TRAINING_LOG
 
 GENERATED = re.compile(r"^([\d:]{8}) .*: (\d+)/\2 .*, in (\d+) s$", re.M)
@@ -72,7 +72,7 @@ def _seconds(results: Path, benchmark: Path, rule: str, place: Path) -> Seconds:
     if rule in TRAININGS:
         rows = read_jsonl(results / place / TRAININGS[rule] / TRAINING_LOG)
         training += sum(row.get("seconds", 0.0) for row in rows)
-    return Seconds(1, _whole(benchmark), _generating(text), training)
+    return Seconds(1, benchmark_seconds(benchmark), _generating(text), training)
 
 
 def _generating(log: str) -> float:
@@ -92,12 +92,7 @@ def _union(stretches: list[tuple[datetime, datetime]]) -> timedelta:
 def wall_seconds(results: Path) -> float:
     """From the start of the first job to the end of the last, breaks included."""
     ended = {path: path.stat().st_mtime for path in (results / "benchmarks").rglob("*.tsv")}
-    return max(ended.values()) - min(end - _whole(path) for path, end in ended.items())
-
-
-def _whole(benchmark: Path) -> float:
-    with benchmark.open(encoding="utf-8") as file:
-        return sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+    return max(ended.values()) - min(end - benchmark_seconds(path) for path, end in ended.items())
 
 
 def main() -> None:

@@ -223,7 +223,7 @@ def _hours(configuration: Configuration, job: Job, seconds: float) -> tuple[floa
 
 def _measured(configuration: Configuration, results: Path, job: Job) -> RuleCost:
     outputs = [results / output for output in job.outputs]
-    gpu_hours, cpu_hours = _hours(configuration, job, _benchmark_seconds(results / job.benchmark))
+    gpu_hours, cpu_hours = _hours(configuration, job, benchmark_seconds(results / job.benchmark))
     return RuleCost(
         job.rule,
         jobs=1,
@@ -235,8 +235,8 @@ def _measured(configuration: Configuration, results: Path, job: Job) -> RuleCost
     )
 
 
-def _benchmark_seconds(path: Path) -> float:
-    """Wall-clock seconds of a benchmark file, all repetitions together."""
+def benchmark_seconds(path: Path) -> float:
+    """Wall-clock seconds of a benchmark file, all repetitions together. Raises UserError for another file."""
     rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
     try:
         return sum(float(row["s"]) for row in rows)
