@@ -1,13 +1,20 @@
 """Generation against its baselines, in one run on one machine.
 
-Conversations: coroutines with prefix caching, as the pipeline has them, against a lockstep driver
+conversations: coroutines with prefix caching, as the pipeline has them, against a lockstep driver
 without prefix caching that asks for the same conversations; tokens prefilled (vLLM's own counts) and
-wall time. Throughput: the engine layer, which on a CPU draws tokens in a way of its own, against raw
+wall time.
+layer: tokens per second of the engine layer, which on a CPU draws tokens in a way of its own, against raw
 LLM.generate on the same requests.
+adapters, for a GPU: the requests of several adapters in one batch against one adapter after the other, and
+against as many requests without an adapter.
+compile, for a GPU: tokens per second, and seconds of a load, with the model compiled against without. The
+first load compiles, later ones find the result in vLLM's cache.
 
     python benchmarks/generation.py --model results/models/smollm2 [--conversations 24] [--turns 10]
+    python benchmarks/generation.py --random-model 8b --dtype bfloat16 --questions layer adapters compile
 
-Each side runs in a process of its own; the last lines are the ratios.
+Each side runs in a process of its own; every line ends with a ratio. A random model's tokens are seldom
+text, so it does not answer the first question.
 """
 
 import argparse
@@ -15,10 +22,25 @@ import asyncio
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-SIDES = ("coroutines", "lockstep", "engine", "raw")
+from random_model import SHAPES, random_adapter, random_model
+
+QUESTIONS = ("conversations", "layer", "adapters", "compile")
+SIDES = ("prepare", "coroutines", "lockstep", "engine", "raw", "adapters", "first", "compiled", "eager")
+RANK = 128  # of two adapters of rank 64, merged exactly
+
+
+def prepare(arguments: argparse.Namespace) -> dict:
+    """The model's folder and those of the adapters, made where they are not given."""
+    model = arguments.model or random_model(arguments.random_model, arguments.dtype, arguments.work / "model")
+    count = arguments.adapters if "adapters" in arguments.questions else 0
+    adapters = {str(i): arguments.work / f"adapter-{i}" for i in range(count)}
+    for name, folder in adapters.items():
+        random_adapter(model, RANK, int(name), folder)
+    return {"model": str(model), "adapters": {name: str(folder) for name, folder in adapters.items()}}
 
 
 def engine_settings(arguments: argparse.Namespace, prefix_caching: bool) -> dict:
@@ -29,6 +51,7 @@ def engine_settings(arguments: argparse.Namespace, prefix_caching: bool) -> dict
         "dtype": arguments.dtype,
         "sequences": arguments.sequences,
         "prefix_caching": prefix_caching,
+        "compile": arguments.side != "eager",
     }
 
 
@@ -123,12 +146,41 @@ def requests(arguments: argparse.Namespace) -> list:
 async def run_engine(arguments: argparse.Namespace) -> dict:
     from characterflow.engines import open_engine
 
+    start = time.perf_counter()
     async with open_engine(engine_settings(arguments, prefix_caching=True)) as engine:
+        load = time.perf_counter() - start
         await engine.complete(requests(arguments)[0])
-        start = time.perf_counter()
-        replies = await asyncio.gather(*map(engine.complete, requests(arguments)))
-        seconds = time.perf_counter() - start
-    return {"seconds": seconds, "tokens": sum(reply.completion_tokens for reply in replies)}
+        return {"load": load, "rate": await rate(engine, requests(arguments))}
+
+
+async def rate(engine, wanted: list) -> float:
+    """Tokens generated per second."""
+    engine.llm.reset_prefix_cache()
+    start = time.perf_counter()
+    replies = await asyncio.gather(*map(engine.complete, wanted))
+    return sum(reply.completion_tokens for reply in replies) / (time.perf_counter() - start)
+
+
+async def run_adapters(arguments: argparse.Namespace) -> dict:
+    """Tokens per second with all adapters at once, one after the other, and without any."""
+    from dataclasses import replace
+
+    from characterflow.engines import open_engine
+
+    folders = json.loads(arguments.prepared)["adapters"]
+    settings = engine_settings(arguments, prefix_caching=True) | {"adapters": folders}
+    apart = {name: [replace(one, adapter=name) for one in requests(arguments)] for name in folders}
+    every = [one for wanted in apart.values() for one in wanted]
+    async with open_engine(settings) as engine:
+        await rate(engine, every)
+        together = await rate(engine, every)
+        in_turn = [await rate(engine, wanted) for wanted in apart.values()]
+        without = await rate(engine, [replace(one, adapter=None) for one in every])
+    return {
+        "together": together,
+        "in turn": len(in_turn) / sum(1 / one for one in in_turn),
+        "without": without,
+    }
 
 
 def draw_as_vllm_does(worker) -> None:
@@ -158,51 +210,86 @@ def run_raw(arguments: argparse.Namespace) -> dict:
     start = time.perf_counter()
     outputs = llm.generate(prompts, parameters, use_tqdm=False)
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "tokens": sum(len(output.outputs[0].token_ids) for output in outputs)}
+    return {"rate": sum(len(output.outputs[0].token_ids) for output in outputs) / seconds}
 
 
 def run_side(arguments: argparse.Namespace) -> dict:
+    if arguments.side == "prepare":
+        return prepare(arguments)
     if arguments.side == "raw":
         return run_raw(arguments)
-    if arguments.side == "engine":
-        return asyncio.run(run_engine(arguments))
-    return asyncio.run(run_conversations(arguments, lockstep=arguments.side == "lockstep"))
+    if arguments.side == "adapters":
+        return asyncio.run(run_adapters(arguments))
+    if arguments.side in ("coroutines", "lockstep"):
+        return asyncio.run(run_conversations(arguments, lockstep=arguments.side == "lockstep"))
+    return asyncio.run(run_engine(arguments))
 
 
-def in_a_process_of_its_own(side: str) -> dict:
-    done = subprocess.run(
-        [sys.executable, *sys.argv, "--side", side], stdout=subprocess.PIPE, text=True, check=True
-    )
+def in_a_process_of_its_own(side: str, *options: str) -> dict:
+    command = [sys.executable, *sys.argv, "--side", side, *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def tell(name: str, ours: float, theirs: float) -> None:
+    print(f"{name}: {ours:.0f} / {theirs:.0f} = {ours / theirs:.2f}", flush=True)
+
+
+def answer(question: str, prepared: dict) -> None:
+    """Run the sides of a question and print their ratios."""
+
+    def run(side: str) -> dict:
+        return in_a_process_of_its_own(side, "--prepared", json.dumps(prepared))
+
+    if question == "conversations":
+        ours, theirs = run("coroutines"), run("lockstep")
+        same = sum(a == b for a, b in zip(ours["texts"], theirs["texts"], strict=True))
+        print(f"conversations that are the same: {same} of {len(ours['texts'])}")
+        for name in ("prefilled_tokens", "seconds"):
+            tell(name, ours[name], theirs[name])
+    elif question == "layer":
+        tell("tokens/s, engine layer / LLM.generate", run("engine")["rate"], run("raw")["rate"])
+    elif question == "adapters":
+        rates = run("adapters")
+        count = f"{len(prepared['adapters'])} adapters"
+        tell(f"tokens/s, {count} in one batch / one after the other", rates["together"], rates["in turn"])
+        tell(f"tokens/s, {count} in one batch / without an adapter", rates["together"], rates["without"])
+    else:
+        first, compiled, eager = run("first"), run("compiled"), run("eager")
+        tell("tokens/s, compiled / not", compiled["rate"], eager["rate"])
+        tell("seconds of the first load, compiled / not", first["load"], eager["load"])
+        tell("seconds of a later load, compiled / not", compiled["load"], eager["load"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
+    models = parser.add_mutually_exclusive_group(required=True)
+    models.add_argument("--model", type=Path, help="folder of a model")
+    models.add_argument("--random-model", choices=SHAPES, help="make a Llama of this size")
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=["conversations", "layer"])
     parser.add_argument("--conversations", type=int, default=24)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--requests", type=int, default=96)
+    parser.add_argument("--adapters", type=int, default=3, help=f"random ones of rank {RANK}")
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--sequences", type=int, default=32)
     parser.add_argument("--dtype", default="float32", help="float32 makes both sides say the same")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--prepared", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.prepared:
+        arguments.model = Path(json.loads(arguments.prepared)["model"])
     if arguments.side:
         print(json.dumps(run_side(arguments)))
         return
-    ours, theirs = in_a_process_of_its_own("coroutines"), in_a_process_of_its_own("lockstep")
-    same = sum(a == b for a, b in zip(ours["texts"], theirs["texts"], strict=True))
-    print(f"conversations that are the same: {same} of {len(ours['texts'])}")
-    for name in ("prefilled_tokens", "seconds"):
-        print(f"{name}: {ours[name]:.0f} / {theirs[name]:.0f} = {ours[name] / theirs[name]:.2f}")
-    engine, raw = in_a_process_of_its_own("engine"), in_a_process_of_its_own("raw")
-    rates = engine["tokens"] / engine["seconds"], raw["tokens"] / raw["seconds"]
-    print(
-        f"tokens/s, engine layer / LLM.generate: {rates[0]:.0f} / {rates[1]:.0f} = {rates[0] / rates[1]:.2f}"
-    )
+    with tempfile.TemporaryDirectory() as work:
+        prepared = in_a_process_of_its_own("prepare", "--work", work)
+        for question in arguments.questions:
+            answer(question, prepared)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from random_model import SHAPES, random_model
+
 TASKS = ("dpo", "sft")
 SIDES = ("characterflow", "openrlhf", "trl")
 PACKAGES = ("torch", "transformers", "peft", "deepspeed", "openrlhf", "trl")
@@ -44,81 +46,10 @@ LEARNING_RATE, BETA, NLL_WEIGHT = 5e-5, 0.1, 0.1
 # Nothing is cut or dropped.
 MAX_LENGTH = 1 << 20
 
-# Shapes of Llama 3.2 1B and Llama 3.1 8B; the vocabulary is theirs too, for the sake of the logits.
-SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "vocab_size": 512,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    },
-    "1b": {
-        "vocab_size": 128256,
-        "hidden_size": 2048,
-        "intermediate_size": 8192,
-        "num_hidden_layers": 16,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "tie_word_embeddings": True,
-    },
-    "8b": {
-        "vocab_size": 128256,
-        "hidden_size": 4096,
-        "intermediate_size": 14336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-    },
-}
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 WORDS = ("the", "river", "keeps", "its", "own", "counsel", "while", "every", "stone", "remembers", "songs")
 
 
 # What is trained
-
-
-def byte_tokenizer() -> Any:
-    """One token a byte, and the marks of a chat template."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    marks = ("<|im_start|>", "<|im_end|>", "<|pad|>")
-    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>", chat_template=CHATML
-    )
-
-
-def random_model(size: str, dtype: str, folder: Path) -> Path:
-    """Save a Llama with random weights and its tokenizer."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    tokenizer = byte_tokenizer()
-    config = LlamaConfig(
-        **SHAPES[size],
-        max_position_embeddings=8192,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        dtype=dtype,
-    )
-    torch.manual_seed(0)
-    torch.set_default_dtype(getattr(torch, dtype))
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def words(tokenizer: Any, mean: int, draw: random.Random) -> str:
@@ -480,10 +411,10 @@ def in_a_process_of_its_own(arguments: argparse.Namespace, side: str, task: str 
 
 def compare(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
     """All sides of a task, with the ratios of characterflow's figures to the others'."""
-    results = {side: in_a_process_of_its_own(arguments, side, task) for side in SIDES}
-    ours = results["characterflow"]
+    results = {side: in_a_process_of_its_own(arguments, side, task) for side in arguments.sides}
+    ours = results.get("characterflow")
     for side in SIDES[1:]:
-        if ours and results[side]:
+        if ours and results.get(side):
             for key in ("tokens_per_second", "peak_memory_bytes"):
                 results[side][f"{key}_ratio"] = ours[key] / results[side][key]
     return results
@@ -526,6 +457,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--reply-tokens", type=int, default=60, help="mean, of synthetic pairs")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["dpo"])
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--side", choices=("prepare", *SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)

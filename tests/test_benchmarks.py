@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from characterflow import configuration, plan
+from characterflow import adapters, configuration, plan
 from characterflow.files import write_jsonl
 from characterflow.generation import Report
 from characterflow.introspection import REFLECTION_PROMPTS
@@ -40,6 +40,18 @@ def test_training_is_compared_with_both_baselines(root: Path, tmp_path: Path) ->
             assert line.split()[0] == side
             assert [line.split()[2], line.split()[-1]] == ratios
     assert list(tmp_path.iterdir()) == []
+
+
+def test_random_models_have_adapters_that_fit(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    made = importlib.import_module("random_model")
+    model = made.random_model("tiny", "float32", tmp_path / "model")
+    adapter = adapters.load(made.random_adapter(model, 4, 0, tmp_path / "adapter"))
+    adapters.check_fit(model, adapter)
+    assert len(adapter.factors) == 2 * 7
+    assert adapters.highest_rank(adapter.folder) == 4
 
 
 def run_benchmark(root: Path, name: str, *options: object) -> subprocess.CompletedProcess[str]:
@@ -152,6 +164,6 @@ def test_stages_of_no_run_are_one_clear_line(root: Path, tmp_path: Path) -> None
 
 def test_all_benchmarks_are_run_by_one_command(root: Path) -> None:
     """benchmarks/run.py names every script of its folder."""
-    scripts = {path.stem for path in (root / "benchmarks").glob("*.py")} - {"run"}
+    scripts = {path.stem for path in (root / "benchmarks").glob("*.py")} - {"run", "random_model"}
     text = (root / "benchmarks" / "run.py").read_text()
     assert scripts == {name for name in scripts if f'"{name}": [' in text}

@@ -101,9 +101,9 @@ def test_one_pass_behind_a_cached_start_reads_what_every_prefix_alone_would_show
     alone = []
     for item in items:
         for place in steering.kept_prefixes(len(item.answer), 3):
-            ids = torch.tensor([[*item.prompt, *item.answer[: place + 1]]])
+            ids = torch.tensor([[*item.prompt, *item.answer[: place + 1]]], device=engine.device)
             output = engine.model(input_ids=ids, output_hidden_states=True)
-            alone.append(output.hidden_states[1][0, -1])
+            alone.append(output.hidden_states[1][0, -1].cpu())
     assert torch.allclose(states[:, 0], torch.stack(alone), atol=1e-4)
 
 
@@ -180,7 +180,7 @@ def test_perplexity_is_of_the_answer_and_its_end(model: Path) -> None:
     row = {"response": "abab abab", "finish_reason": "stop"}
     surprise, tokens, repeated, sequences = steering.language(engine, "Say it", row)
     item = steering.reading(engine.tokenizer, [{"role": "user", "content": "Say it"}], row["response"], 99)
-    ids = torch.tensor([[*item.prompt, *item.answer]])
+    ids = torch.tensor([[*item.prompt, *item.answer]], device=engine.device)
     chances = engine.model(input_ids=ids).logits[0].log_softmax(-1)
     expected = sum(
         -float(chances[len(item.prompt) + place - 1, token].detach())

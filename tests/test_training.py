@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from characterflow.devices import has_gpu
 from characterflow.errors import UserError
 from characterflow.files import read_jsonl, write_jsonl
 from characterflow.training import cpu
@@ -317,16 +318,17 @@ def test_shared_prompts_give_the_log_probabilities_of_separate_sequences(
     folder = gemma(tmp_path / "gemma") if family == "gemma" else model
     policy = policy_on(folder, noise=0.3).eval()
     rows = read_pairs(task(folder, tmp_path, pairs(3)), DpoSettings()).rows
-    batch = collate(rows)
+    device = policy.model.device
+    batch = collate(rows).to(device)
     with torch.no_grad():
         result = policy(batch)
     for place, (number, row) in enumerate((n, row) for n in range(2) for row in rows):
         reply = row.replies[number]
         prompt = row.tokens[: row.segments.count(0)]
-        sequence = torch.tensor([prompt + reply.target])
+        sequence = torch.tensor([prompt + reply.target], device=device)
         with torch.no_grad():
             logits = policy.model(sequence).logits[0, len(prompt) - 1 : -1]
-        expected = logits.log_softmax(-1).gather(1, torch.tensor(reply.target)[:, None])[:, 0]
+        expected = logits.log_softmax(-1).gather(1, sequence[0, len(prompt) :, None])[:, 0]
         torch.testing.assert_close(result[place][batch.mask[place] == 1], expected, atol=2e-5, rtol=1e-4)
 
 
@@ -341,7 +343,9 @@ def test_the_loss_and_its_gradient_equal_trl(model: Path, tmp_path: Path) -> Non
     settings = DpoSettings(nll_weight=0.0, kl_weight=0.0)
     rows = read_pairs(task(model, tmp_path, pairs(3)), settings).rows
     policy = policy_on(model, noise=0.3)
-    ours = PreferenceObjective(settings).terms(policy, collate(rows))["loss"] / len(rows)
+    ours = PreferenceObjective(settings).terms(policy, collate(rows).to(policy.model.device))["loss"] / len(
+        rows
+    )
     ours.backward()
     gradients = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
     policy.zero_grad()
@@ -357,7 +361,7 @@ def test_the_loss_and_its_gradient_equal_trl(model: Path, tmp_path: Path) -> Non
     trainer = DPOTrainer(
         model=policy.model,
         ref_model=load_model(model, torch.float32),
-        args=DPOConfig(output_dir=str(tmp_path), beta=0.1, use_cpu=True, bf16=False, report_to=[]),
+        args=DPOConfig(output_dir=str(tmp_path), beta=0.1, use_cpu=not has_gpu(), bf16=False, report_to=[]),
         train_dataset=Dataset.from_list(
             [{key: row[key] for key in ("chosen", "rejected")} for row in pairs(3)]
         ),
@@ -378,7 +382,8 @@ def test_all_terms_add_up(model: Path, tmp_path: Path) -> None:
 
     settings = DpoSettings(nll_weight=0.3, kl_weight=0.7)
     rows = read_pairs(task(model, tmp_path, pairs(2)), settings).rows
-    terms = PreferenceObjective(settings).terms(policy_on(model, noise=0.3), collate(rows))
+    policy = policy_on(model, noise=0.3)
+    terms = PreferenceObjective(settings).terms(policy, collate(rows).to(policy.model.device))
     assert terms["kl"] > 0
     torch.testing.assert_close(terms["loss"], terms["dpo"] + 0.3 * terms["nll"] + 0.7 * terms["kl"])
     torch.testing.assert_close(terms["margin"], terms["reward_chosen"] - terms["reward_rejected"])
@@ -396,7 +401,9 @@ def test_one_update_is_that_of_plain_pytorch(model: Path, tmp_path: Path) -> Non
     policy = policy_on(model)
     settings = DpoSettings()
     rows = read_pairs(made, settings).rows
-    loss = PreferenceObjective(settings).terms(policy, collate(rows))["loss"] / len(rows)
+    loss = PreferenceObjective(settings).terms(policy, collate(rows).to(policy.model.device))["loss"] / len(
+        rows
+    )
     trained = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
@@ -654,9 +661,9 @@ def introspection_loss(model: Any, made: Any) -> float:
     total, count = 0.0, 0
     for row in read_conversations(made, SftSettings()).rows:
         reply = row.replies[0]
-        labels = torch.full((1, len(row.tokens) + 1), -100)
-        labels[0, [column + 1 for column in reply.column]] = torch.tensor(reply.target)
-        tokens = torch.tensor([[*row.tokens, reply.target[-1]]])
+        labels = torch.full((1, len(row.tokens) + 1), -100, device=model.device)
+        labels[0, [column + 1 for column in reply.column]] = torch.tensor(reply.target, device=model.device)
+        tokens = torch.tensor([[*row.tokens, reply.target[-1]]], device=model.device)
         with torch.no_grad():
             total += model(tokens, labels=labels).loss.item() * len(reply.target)
         count += len(reply.target)
@@ -673,6 +680,7 @@ SLURM_NODEID=0 "$@" & SLURM_NODEID=1 "$@" & wait -n && wait -n""",
 ONE_NODE, TWO_NODES = ["--gpus", "2"], ["--gpus", "1", "--nodes", "2"]
 
 
+@pytest.mark.skipif(has_gpu(), reason="NCCL wants a GPU for each process; tests have one at most")
 @pytest.mark.parametrize("places", [ONE_NODE, TWO_NODES], ids=["one node", "two nodes"])
 def test_two_processes_under_the_launcher_make_the_same_adapter(
     model: Path, tmp_path: Path, places: list[str]

@@ -1,9 +1,11 @@
-"""vLLM in process, on the CPU, with a tiny random model."""
+"""vLLM in process with a tiny random model."""
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from characterflow import adapters
 from characterflow.chat import encode
-from characterflow.engines import Request, Sampling, drawing
+from characterflow.devices import has_gpu
+from characterflow.engines import Request, Sampling, drawing, vllm_engine
 from characterflow.engines.vllm_engine import VllmEngine
 from characterflow.errors import UserError
 from characterflow.files import read_jsonl
@@ -39,6 +42,7 @@ def engine(folders: dict[str, Path]) -> Iterator[VllmEngine]:
         "context": 512,
         "sequences": 8,
         "dtype": "float32",
+        "gpu_memory": 0.2,
     }
     settings["adapters"] = {name: str(folders[name]) for name in "ab"}
     made = VllmEngine(settings)
@@ -76,6 +80,7 @@ def test_greedy_replies_are_those_of_transformers(engine: VllmEngine, folders: d
         assert answers(engine, [request]) == [reference(folders, folders["model"], request)]
 
 
+@pytest.mark.skipif(has_gpu(), reason="on a GPU vLLM draws tokens in its own way")
 def test_tokens_are_drawn_in_our_way_from_the_nucleus(engine: VllmEngine) -> None:
     [forward] = engine.llm.collective_rpc(
         lambda worker: worker.model_runner.sampler.topk_topp_sampler.forward
@@ -174,6 +179,27 @@ def test_a_prompt_beyond_the_context_is_told_apart(engine: VllmEngine) -> None:
 def test_an_unknown_adapter_is_named(engine: VllmEngine) -> None:
     with pytest.raises(UserError, match=r"adapter 'c': this engine knows \['a', 'b'\]"):
         asyncio.run(engine.complete(ask("Hello", adapter="c")))
+
+
+def test_on_a_gpu_adapters_are_loras_but_in_float32_folded(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """vLLM's LoRA kernels take bfloat16 and float16 alone."""
+
+    def options(dtype: str, **more: Any) -> dict[str, Any]:
+        adapters = {name: folders[name] for name in "ab"}
+        return VllmEngine({"model": "m", "dtype": dtype, "adapters": adapters, **more})._gpu_options()
+
+    cache = SimpleNamespace(num_gpu_blocks=1, block_size=16)
+    engine = SimpleNamespace(vllm_config=SimpleNamespace(cache_config=cache))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(vllm_engine, "has_gpu", lambda: True)
+    monkeypatch.setattr(VllmEngine, "_load", lambda self: SimpleNamespace(llm_engine=engine))
+    loras = {"enable_lora": True, "max_lora_rank": 8, "max_loras": 2}
+    assert options("bfloat16") == {"gpu_memory_utilization": 0.9, "enforce_eager": False, **loras}
+    assert options("float32") == {"gpu_memory_utilization": 0.9, "enforce_eager": False}
+    assert options("float32", compile=False)["enforce_eager"]
+    assert options("float32", shares_gpu=True, cpu_cache=2)["kv_cache_memory_bytes"] == 2 * 2**30
 
 
 def test_what_answered_is_described(engine: VllmEngine) -> None:

@@ -86,6 +86,8 @@ class Configuration:
             "sequences": entry["sequences"],
             "tensor_parallel": max(1, entry["gpus"]),
             "gpu_memory": entry["gpu_memory"],
+            "shares_gpu": entry["gpus"] == 0,
+            "compile": entry["compile"],
             "cpu_cache": entry["cpu_cache"],
             "template_arguments": entry["template_arguments"],
             "trust_remote_code": entry["trust_remote_code"],

@@ -36,6 +36,8 @@ OF_VLLM = (
     "sequences",
     "tensor_parallel",
     "gpu_memory",
+    "shares_gpu",
+    "compile",
     "cpu_cache",
 )  # settings of vLLM that play no part here
 GATHERING = 0.01  # seconds in which requests may still join the next batch

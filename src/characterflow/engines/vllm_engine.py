@@ -1,8 +1,9 @@
 """vLLM in process: one engine, stepped by the event loop, requests as coroutines.
 
 On a GPU adapters are LoRA requests, several in one batch. On a CPU such a request is 12 to 30 times
-slower than the same adapter folded into the weights, so each adapter is folded into a temporary
-folder once and the engine reloads its weights when no request of another adapter is running.
+slower than the same adapter folded into the weights, and in float32 vLLM's kernels for a GPU take none:
+there each adapter is folded into a temporary folder once and the engine reloads its weights when no
+request of another adapter is running.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ class VllmEngine:
 
     Settings: {"kind": "vllm", "model": folder, "adapters": {name: folder}, "context": tokens,
     "dtype": "auto", "sequences": in flight at most, "tensor_parallel": GPUs, "gpu_memory": share,
-    "cpu_cache": GiB of KV cache on a CPU, "prefix_caching": true,
+    "compile": whether vLLM compiles the model on a GPU, "shares_gpu": whether other jobs use that GPU too,
+    "cpu_cache": GiB of KV cache on a CPU or a shared GPU, "prefix_caching": true,
     "template_arguments": {}, "trust_remote_code": false}.
     """
 
@@ -37,6 +39,9 @@ class VllmEngine:
         self._settings = settings
         self._adapters = {name: Path(folder) for name, folder in settings.get("adapters", {}).items()}
         self._on_gpu = has_gpu()
+        self._dtype = str(resolve_dtype(settings.get("dtype", "auto"))).removeprefix("torch.")
+        self._cpu_cache = int(settings.get("cpu_cache", 1))
+        self._folds = not self._on_gpu or self._dtype == "float32"
         self._folded = Path(tempfile.mkdtemp(prefix="characterflow-folded-"))
         self._active: str | None = None
         self._waiting: dict[str | None, deque[Waiting]] = defaultdict(deque)
@@ -52,14 +57,17 @@ class VllmEngine:
     def _load(self) -> Any:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        if not self._on_gpu:
-            os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(self._settings.get("cpu_cache", 1))
+        if self._on_gpu:
+            # Every request has a seed, and FlashInfer's sampler knows none: without it nothing is compiled.
+            os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+        else:
+            os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(self._cpu_cache)
             os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         from vllm import LLM
 
         settings = self._settings
         context = settings["context"]
-        dtype: Any = str(resolve_dtype(settings.get("dtype", "auto"))).removeprefix("torch.")
+        dtype: Any = self._dtype
         llm = LLM(
             model=str(settings["model"]),
             dtype=dtype,
@@ -77,8 +85,18 @@ class VllmEngine:
         return llm
 
     def _gpu_options(self) -> dict[str, Any]:
-        options = {"gpu_memory_utilization": self._settings.get("gpu_memory", 0.9)}
-        if self._adapters:
+        """What only a GPU takes.
+
+        vLLM finds out how much memory is left for the cache, and fails where another process frees some
+        meanwhile: on a shared GPU the cache has a fixed size.
+        """
+        options: dict[str, Any] = {
+            "gpu_memory_utilization": self._settings.get("gpu_memory", 0.9),
+            "enforce_eager": not self._settings.get("compile", True),
+        }
+        if self._settings.get("shares_gpu", False):
+            options["kv_cache_memory_bytes"] = self._cpu_cache << 30
+        if self._adapters and not self._folds:
             rank = max(lora.highest_rank(folder) for folder in self._adapters.values())
             if rank > LORA_RANKS[-1]:
                 raise UserError(f"adapter of rank {rank}: vLLM takes at most {LORA_RANKS[-1]}; fold it first")
@@ -120,8 +138,8 @@ class VllmEngine:
             self._waiting.clear()
 
     def _admit(self) -> None:
-        """Hand waiting requests to vLLM; on a CPU only those of the adapter that is in the weights."""
-        if self._on_gpu:
+        """Hand waiting requests to vLLM; where adapters are folded only those of the one in the weights."""
+        if not self._folds:
             for queue in self._waiting.values():
                 while queue:
                     self._submit(*queue.popleft())
@@ -169,7 +187,7 @@ class VllmEngine:
         )
 
     def _lora_request(self, adapter: str | None) -> Any:
-        if adapter is None or not self._on_gpu:
+        if adapter is None or self._folds:
             return None
         from vllm.lora.request import LoRARequest
 
@@ -188,7 +206,7 @@ class VllmEngine:
             future.set_result(Completion(reply.text, reply.finish_reason, prompt, len(reply.token_ids)))
 
     def _activate(self, adapter: str | None) -> None:
-        """Put an adapter (or the plain model) into the weights of a CPU engine."""
+        """Put an adapter (or the plain model) into the weights of an engine that folds."""
         if adapter == self._active:
             return
         folder = Path(self._settings["model"])
