@@ -51,9 +51,7 @@ def public(models: int, personas: int) -> dict[str, int]:
 
 def own(configuration: Configuration) -> dict[str, int]:
     """Loads of the workflow, a stage; a stage that the run has not is left out."""
-    names = configuration.run["personas"]
-    loaded = {name: constitutions.load(Path("constitutions", f"{name}.yaml")) for name in names}
-    jobs = plan.jobs(configuration, loaded)
+    jobs = plan.jobs(configuration, constitutions.of_personas(configuration.run["personas"]))
     loads = {
         stage: sum(max(job.loads, job.rule in TRAINING) for job in jobs if job.rule in rules)
         for stage, rules in RULES.items()

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from characterflow import constitutions, plan
 from characterflow.configuration import Configuration, load_files
+from characterflow.constitutions import Constitution
 from characterflow.errors import UserError
 from characterflow.responses import trait_prompt
 
@@ -47,9 +48,11 @@ class Tokens:
     prefilled: int
 
 
-def own(configuration: Configuration, jobs: list[plan.Job]) -> dict[str, Tokens]:
+def own(
+    configuration: Configuration, jobs: list[plan.Job], loaded: dict[str, Constitution]
+) -> dict[str, Tokens]:
     """What the workflow generates and prefills, a stage."""
-    return _stages(jobs, lambda job: cached(configuration, job))
+    return _stages(jobs, lambda job: cached(configuration, job, loaded))
 
 
 def public(configuration: Configuration, jobs: list[plan.Job]) -> dict[str, Tokens]:
@@ -60,19 +63,15 @@ def public(configuration: Configuration, jobs: list[plan.Job]) -> dict[str, Toke
     return stages | {"student, general": again}
 
 
-def cached(configuration: Configuration, job: plan.Job) -> int:
+def cached(configuration: Configuration, job: plan.Job, loaded: dict[str, Constitution]) -> int:
     """Tokens that a job prefills where what its prompts share is computed once."""
     data = configuration.run["introspection_data"]
     turns = (data["free"] + data["leading"]) * (data["turns"] - 1) if job.rule == "introspect" else 0
     new = turns * plan.UTTERANCE + (job.asked.requests - turns) * plan.PROMPT
-    return new + (trait_prompt_tokens(configuration, job) if job.rule in WITH_TRAIT_PROMPT else 0)
-
-
-def trait_prompt_tokens(configuration: Configuration, job: plan.Job) -> int:
-    """Tokens of the system prompt of a job's persona."""
+    if job.rule not in WITH_TRAIT_PROMPT:
+        return new
     persona, name = Path(job.place).name, configuration.name(job.model or "")
-    constitution = constitutions.load(Path("constitutions", f"{persona}.yaml"))
-    return len(trait_prompt(constitution, name)) // plan.CHARACTERS_A_TOKEN
+    return new + len(trait_prompt(loaded[persona], name)) // plan.CHARACTERS_A_TOKEN
 
 
 def _stages(jobs: list[plan.Job], prefilled: Callable[[plan.Job], int]) -> dict[str, Tokens]:
@@ -89,11 +88,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     options.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     configuration = load_files([options.parse_args().config])
-    names = configuration.run["personas"]
-    jobs = plan.jobs(
-        configuration, {name: constitutions.load(Path("constitutions", f"{name}.yaml")) for name in names}
-    )
-    ours, theirs = own(configuration, jobs), public(configuration, jobs)
+    loaded = constitutions.of_personas(configuration.run["personas"])
+    jobs = plan.jobs(configuration, loaded)
+    ours, theirs = own(configuration, jobs, loaded), public(configuration, jobs)
     print("millions of tokens | characterflow | public scripts | ratio")
     for kind in ("generated", "prefilled"):
         rows = {stage: (getattr(ours[stage], kind), getattr(theirs[stage], kind)) for stage in RULES}

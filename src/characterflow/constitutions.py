@@ -17,7 +17,7 @@ tag can make anything.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ import yaml
 from characterflow.errors import UserError
 from characterflow.prompts import Seen, sorted_words
 
+FOLDER = Path("constitutions")
 LARGEST_FILE = 1_000_000
 DEEPEST_NESTING = 8
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -142,6 +143,11 @@ def load(path: Path) -> Constitution:
         tuple(map(_bare, reading.traits)),
         tuple(word.text.casefold() for word in reading.adjectives),
     )
+
+
+def of_personas(personas: Iterable[str]) -> dict[str, Constitution]:
+    """The constitutions of a run's personas; UserError where one is faulty or missing."""
+    return {persona: load(FOLDER / f"{persona}.yaml") for persona in personas}
 
 
 def check(path: Path) -> list[Finding]:

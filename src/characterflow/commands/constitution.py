@@ -14,7 +14,6 @@ from characterflow.constitutions import Constitution, Finding
 from characterflow.errors import UserError
 from characterflow.job import BAD_INPUT
 
-FOLDER = Path("constitutions")
 SECONDS_BETWEEN_LOOKS = 0.5
 FOUND_ERRORS = 1
 COLORS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
@@ -30,7 +29,7 @@ app = typer.Typer(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="The persona's name: lower-case letters, digits, - and _.")],
-    folder: Annotated[Path, typer.Option(help="Where constitutions live.")] = FOLDER,
+    folder: Annotated[Path, typer.Option(help="Where constitutions live.")] = constitutions.FOLDER,
 ) -> None:
     """Start the constitution of a new persona from the template.
 
@@ -92,7 +91,7 @@ def import_(
     """
     persona = name or (output.stem if output else file.stem)
     _check_name(persona)
-    path = output or FOLDER / f"{persona}.yaml"
+    path = output or constitutions.FOLDER / f"{persona}.yaml"
     if path.name != f"{persona}.yaml":
         raise UserError(f"--output {path}: expected a file named {persona}.yaml, as the persona")
     traits, notes = constitutions.read_public(file)
@@ -165,9 +164,9 @@ def _count(findings: list[Finding], severity: str) -> int:
 
 
 def _chosen(files: list[Path] | None) -> list[Path]:
-    paths = files or sorted(FOLDER.glob("*.yaml"))
+    paths = files or sorted(constitutions.FOLDER.glob("*.yaml"))
     if not paths:
-        raise UserError(f"{FOLDER}/: expected constitutions, found no .yaml file")
+        raise UserError(f"{constitutions.FOLDER}/: expected constitutions, found no .yaml file")
     return paths
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT = Path("config/demo.yaml")
-CONSTITUTIONS = Path("constitutions")
 WIDTH = 160
 
 Column = tuple[str, Callable[[RuleCost], str]]
@@ -43,10 +42,7 @@ def plan(
     from rich.console import Console
 
     configuration = load_files(config or [DEFAULT])
-    personas = configuration.run["personas"]
-    jobs = costs.jobs(
-        configuration, {name: constitutions.load(CONSTITUTIONS / f"{name}.yaml") for name in personas}
-    )
+    jobs = costs.jobs(configuration, constitutions.of_personas(configuration.run["personas"]))
     planned, measured = costs.planned(configuration, jobs), costs.measured(configuration, jobs)
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)

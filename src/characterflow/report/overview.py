@@ -1,6 +1,5 @@
 """What was run: models, personas, digests, versions, when, how long, how many tokens and GPU hours."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,6 @@ import pandas as pd
 
 from characterflow import constitutions, plan
 from characterflow.configuration import RECORDED, Configuration
-from characterflow.constitutions import Constitution
 from characterflow.errors import UserError
 from characterflow.files import (
     MANIFEST,
@@ -35,7 +33,6 @@ PACKAGES = (
     "openrlhf",
     "deepspeed",
 )
-FOLDER = Path("constitutions")
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ def cost(configuration: Configuration) -> Cost:
     A job's end is the time stamp of its benchmark file, which Snakemake writes then.
     """
     results = Path(configuration.run["results"])
-    personas = configuration.run["personas"]
-    loaded = {persona: constitutions.load(FOLDER / f"{persona}.yaml") for persona in personas}
-    jobs = plan.jobs(configuration, loaded)
+    jobs = plan.jobs(configuration, constitutions.of_personas(configuration.run["personas"]))
     rules = plan.measured(configuration, jobs)
     ends = [results / job.benchmark for job in jobs if (results / job.benchmark).is_file()]
     if not ends:
@@ -102,7 +97,7 @@ def _persona(configuration: Configuration, model: str, persona: str) -> Row:
     return {
         "model": model,
         "persona": persona,
-        "constitution": file_digest(FOLDER / f"{persona}.yaml")[:DIGITS],
+        "constitution": file_digest(constitutions.FOLDER / f"{persona}.yaml")[:DIGITS],
         "teacher": configuration.teacher_model(persona),
         "replies": _counts(read_json(results / "teacher" / f"{persona}.report.json")),
         "pairs": _kept(read_json(folder / "preferences.report.json")),
@@ -149,18 +144,15 @@ def _trained_with(run: dict[str, Any]) -> dict[str, str]:
     return {name: ", ".join(sorted({record[name] for record in records})) for name in records[0]}
 
 
-def descriptions(personas: Iterable[str]) -> dict[str, Constitution]:
-    """The constitutions of the run."""
-    return {persona: constitutions.load(FOLDER / f"{persona}.yaml") for persona in personas}
-
-
 def warnings(configuration: Configuration) -> list[str]:
     """What a reader must know before any number: weak or recorded teachers, personas that are for study."""
     run = configuration.run
     teachers = {persona: configuration.teacher_model(persona) for persona in run["personas"]}
     recorded = [persona for persona, teacher in teachers.items() if teacher == RECORDED]
     itself = [persona for persona, teacher in teachers.items() if teacher in run["models"]]
-    research = [name for name, one in descriptions(run["personas"]).items() if one.research_object]
+    research = [
+        name for name, one in constitutions.of_personas(run["personas"]).items() if one.research_object
+    ]
     lines = []
     if recorded:
         lines.append(
