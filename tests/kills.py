@@ -152,8 +152,13 @@ def artifacts(results: Path) -> dict[str, Path]:
 
 def durations(project: Path) -> dict[str, float]:
     """The longest job of each rule of a finished run, in seconds, in the order in which the rules began."""
-    seconds: dict[str, list[float]] = {}
-    for record in (project / "results" / "benchmarks").rglob("*.tsv"):
-        rule = record.relative_to(project / "results" / "benchmarks").parts[0].removesuffix(".tsv")
-        seconds.setdefault(rule, []).append(float(record.read_text().splitlines()[1].split("\t")[0]))
-    return {rule: max(values) for rule, values in seconds.items()}
+    folder = project / "results" / "benchmarks"
+    jobs = []
+    for record in folder.rglob("*.tsv"):
+        seconds = float(record.read_text().splitlines()[1].split("\t")[0])
+        rule = record.relative_to(folder).parts[0].removesuffix(".tsv")
+        jobs.append((record.stat().st_mtime - seconds, rule, seconds))
+    longest: dict[str, float] = {}
+    for _, rule, seconds in sorted(jobs):
+        longest[rule] = max(seconds, longest.get(rule, 0))
+    return longest
