@@ -63,7 +63,7 @@ test: $(ENVIRONMENT) check ## the checks and all tests but the slow ones
 test-slow: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## the slow tests
 	pytest -m slow
 
-soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, half an hour
+soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, three quarters of an hour
 	pytest -m soak -s
 
 benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; ten minutes

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import cycle, islice
 from pathlib import Path
 
 from random_model import SHAPES, random_adapter, random_model
@@ -137,9 +138,10 @@ def requests(arguments: argparse.Namespace) -> list:
 
     prompts = read_jsonl(Path(__file__).parents[1] / "resources" / "prompts" / "evaluation.jsonl")
     sampling = Sampling(temperature=0.7, max_tokens=arguments.new_tokens)
+    asked = islice(cycle(prompts), arguments.requests)
     return [
         Request(({"role": "user", "content": row["prompt"]},), sampling, seed=number)
-        for number, row in enumerate(prompts[: arguments.requests])
+        for number, row in enumerate(asked)
     ]
 
 

@@ -6,16 +6,19 @@ Speed and memory do not depend on what the weights are.
 from pathlib import Path
 from typing import Any
 
-# Shapes of Llama 3.2 1B and Llama 3.1 8B; the vocabulary is theirs too, for the sake of the logits.
+TINY = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+# 1b and 8b are the shapes of Llama 3.2 1B and Llama 3.1 8B; the vocabulary is theirs too, for the sake of the
+# logits. deep has as many layers as 8b, to tell what they cost Python.
 SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-    },
+    "tiny": TINY,
+    "deep": TINY | {"num_hidden_layers": 32},
     "1b": {
         "vocab_size": 128256,
         "hidden_size": 2048,

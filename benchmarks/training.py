@@ -11,7 +11,7 @@ The same for all sides: model, examples of every update, adapter (LoRA on all li
 dtype, batch and micro-batch size, PyTorch's own attention, no gradient checkpointing but where it is
 asked for. The DPO loss has the NLL term on every side; only characterflow's has the KL term too.
 Tokens: those of the conversations, a pair's prompt counted with each reply, padding not, as characterflow
-tokenises them. Time: from the end of the first update, which is a warm-up, to the end of the last. Memory:
+tokenises them. Time: from the end of the last warm-up to the end of the last update. Memory:
 the greatest resident set of the process or, on a GPU, the most that tensors took.
 
 Each side runs in a process of its own. Only characterflow's tunes malloc; to tune it for all, set
@@ -91,7 +91,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         pairs = read_jsonl(arguments.data, required=("chosen", "rejected"))[: arguments.pairs]
     else:
         pairs = synthetic_pairs(arguments, AutoTokenizer.from_pretrained(model))
-    count = (arguments.updates + 1) * arguments.batch_size
+    count = (arguments.warm_ups + arguments.updates) * arguments.batch_size
     rows = [
         {"id": str(i), "prompt_id": str(i)}
         | {key: pairs[i % len(pairs)][key] for key in ("chosen", "rejected")}
@@ -132,7 +132,8 @@ def read_examples(arguments: argparse.Namespace, task: str, model: Path) -> list
 
     read = read_pairs if task == "dpo" else read_conversations
     examples = read(characterflow_task(arguments, task, model), settings(arguments, task))
-    assert len(examples.rows) == (arguments.updates + 1) * arguments.batch_size, examples.counts
+    wanted = (arguments.warm_ups + arguments.updates) * arguments.batch_size
+    assert len(examples.rows) == wanted, examples.counts
     return examples.rows
 
 
@@ -373,9 +374,9 @@ def run_side(arguments: argparse.Namespace) -> dict[str, Any]:
     run(arguments, Path(prepared["model"]), clock)
     tokens = prepared["tokens"][arguments.task]
     assert len(clock.ends) == len(tokens), f"{len(clock.ends)} updates, not {len(tokens)}"
-    seconds = clock.ends[-1] - clock.ends[0]
+    seconds = clock.ends[-1] - clock.ends[arguments.warm_ups - 1]
     return {
-        "tokens_per_second": sum(tokens[1:]) / seconds,
+        "tokens_per_second": sum(tokens[arguments.warm_ups :]) / seconds,
         "peak_memory_bytes": clock.peak_memory,
         "seconds": seconds,
     }
@@ -448,7 +449,8 @@ def parse() -> argparse.Namespace:
     models.add_argument("--random-model", choices=SHAPES, help="make a Llama of this size")
     parser.add_argument("--data", type=Path, help="preferences.jsonl; without it, synthetic pairs")
     parser.add_argument("--pairs", type=int, default=16, help="repeated where the updates need more")
-    parser.add_argument("--updates", type=int, default=3, help="updates timed; one more comes first")
+    parser.add_argument("--updates", type=int, default=3, help="updates timed")
+    parser.add_argument("--warm-ups", type=int, default=1, help="updates before them, at least one")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--micro-batch-size", type=int, default=1)
     parser.add_argument("--rank", type=int, default=64, help="of the adapter; alpha is twice that")
@@ -465,6 +467,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.batch_size % arguments.micro_batch_size:
         parser.error("--batch-size is not a multiple of --micro-batch-size")
+    if arguments.warm_ups < 1:
+        parser.error("--warm-ups is below 1: the time runs from the end of the last one")
     return arguments
 
 
@@ -482,7 +486,7 @@ def main() -> None:
         results = {}
         for task in arguments.tasks:
             results[task] = compare(arguments, task)
-            tokens = sum(prepared["tokens"][task][1:])
+            tokens = sum(prepared["tokens"][task][arguments.warm_ups :])
             print(f"{task}: {tokens} tokens in {arguments.updates} updates; ratios: characterflow / baseline")
             print(*table(results[task]), sep="\n")
     about = {key: str(value) for key, value in vars(arguments).items() if value is not None and key != "work"}

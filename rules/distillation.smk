@@ -24,4 +24,4 @@ rule distill:
     shell:
         "{params.launcher} scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
-        " {params.base} --constitution {input.constitution} --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"
+        " {params.base} --gpus {resources.gpu} --constitution {input.constitution} --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"

@@ -101,6 +101,6 @@ rule introspection_train:
     shell:
         "{params.launcher} scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"
-        " --output $(dirname {output}) {params.base} --constitution {input.constitution}"
+        " --output $(dirname {output}) {params.base} --gpus {resources.gpu} --constitution {input.constitution}"
         " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log}"
         " --label '{rule} {wildcards}'"

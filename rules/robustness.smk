@@ -87,7 +87,8 @@ rule classifier:
         personas=classified,
     shell:
         "python scripts/classifier.py --model {params.folder} --base {input.base} --personas {params.personas}"
-        " --output {output} --settings {params.settings:q} --log {log} --label 'classifier {wildcards.model}'"
+        " --output {output} --gpus {resources.gpu} --settings {params.settings:q} --log {log}"
+        " --label 'classifier {wildcards.model}'"
 
 
 ROBUSTNESS_FIGURES = ["rates", "f1", "instructions", "confusion"]

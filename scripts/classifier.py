@@ -17,7 +17,7 @@ COLUMNS = ("prompt_id", "method", "instruction")
 def main(arguments) -> None:
     from characterflow.devices import claim_gpus
 
-    claim_gpus(1)
+    claim_gpus(arguments.gpus)
     from characterflow.evaluation import classifier
     from characterflow.evaluation.robustness import response_table
     from characterflow.files import atomic_file, read_jsonl
@@ -46,6 +46,7 @@ def main(arguments) -> None:
 if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--model", type=Path, required=True)
+    arguments.add_argument("--gpus", type=int, default=1, help="to itself; 0 shares one with other such jobs")
     arguments.add_argument("--base", type=Path, required=True)
     arguments.add_argument("--personas", nargs="+", required=True, metavar="PERSONA=FILE")
     arguments.add_argument("--output", type=Path, required=True)

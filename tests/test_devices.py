@@ -1,13 +1,15 @@
 """Which GPUs a job takes on a machine without a scheduler; the devices are files here."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from characterflow import devices
+from characterflow import devices, engines
 from characterflow.devices import VISIBLE, claim_gpus
 from characterflow.errors import UserError
 
@@ -58,6 +60,54 @@ def test_jobs_beside_each_other_take_different_gpus(machine: Path) -> None:
     finally:
         for job in (first, second):
             job.communicate()
+
+
+def test_jobs_of_small_models_share_a_gpu_that_nobody_has_to_himself(machine: Path) -> None:
+    large = holder(machine, 1)
+    try:
+        assert visible(large) == "0"
+        small = holder(machine, 0)
+        try:
+            assert visible(small) == "1"
+            claim_gpus(0)
+            assert os.environ[VISIBLE] == "1"
+        finally:
+            small.communicate()
+    finally:
+        large.communicate()
+
+
+def test_a_shared_gpu_is_not_free(machine: Path) -> None:
+    small = holder(machine, 0)
+    try:
+        assert visible(small) == "0"
+        claim_gpus(3)
+        assert os.environ[VISIBLE] == "1,2,3"
+    finally:
+        small.communicate()
+
+
+@pytest.mark.parametrize(
+    ("settings", "claimed"),
+    [({"tensor_parallel": 2}, 2), ({}, 1), ({"tensor_parallel": 1, "shares_gpu": True}, 0)],
+)
+def test_an_engine_takes_the_gpus_of_its_model(
+    settings: dict[str, Any], claimed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Claimed(Exception):
+        pass
+
+    def claim(count: int) -> None:
+        raise Claimed(count)
+
+    monkeypatch.setattr(engines, "claim_gpus", claim)
+
+    async def use() -> None:
+        async with engines.open_engine({"kind": "vllm", **settings}):
+            pass
+
+    with pytest.raises(Claimed, match=f"^{claimed}$"):
+        asyncio.run(use())
 
 
 def test_a_job_waits_until_gpus_are_free(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,13 @@ def test_a_stranger_s_constitution_can_be_asked_for(project: Path) -> None:
     assert settings.replace(" ", "") in done.stdout
 
 
+def test_jobs_of_a_small_model_share_a_gpu(project: Path) -> None:
+    done = snakemake(project, "--dry-run", "--forceall", "--printshellcmds", "all")
+    for script in ("distill.py", "introspection_train.py", "classifier.py"):
+        commands = [line for line in done.stdout.splitlines() if f"scripts/{script}" in line]
+        assert commands and all("--gpus 0 " in command for command in commands)
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [

@@ -21,7 +21,7 @@ from characterflow.training.settings import DpoSettings, SftSettings
 from tiny_models import TEMPLATES, tiny_adapter, tiny_model, tiny_tokenizer
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-SMALL = {"rank": 4, "alpha": 8, "batch_size": 2, "learning_rate": 1e-2}
+SMALL = {"rank": 4, "alpha": 8, "batch_size": 2, "learning_rate": 1e-2, "dtype": "float32"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,6 +154,13 @@ def test_every_example_is_seen_once_in_updates_of_even_size() -> None:
     assert sorted(number for update in epoch for batch in update for number in batch) == list(range(7))
     assert [sum(map(len, update)) for update in epoch] == [2, 2, 3]
     assert epoch == updates(lengths, 3, 2, 0, 0) != updates(lengths, 3, 2, 0, 1)
+
+
+def test_the_longest_examples_of_an_update_come_first() -> None:
+    lengths = [3, 1, 4, 1, 5, 9, 2]
+    for update in updates(lengths, batch_size=4, micro_batch_size=2, seed=0, epoch=0):
+        ordered = [lengths[number] for batch in update for number in batch]
+        assert ordered == sorted(ordered, reverse=True)
 
 
 def test_processes_take_equally_many_micro_batches() -> None:
@@ -367,7 +374,8 @@ def test_the_loss_and_its_gradient_equal_trl(model: Path, tmp_path: Path) -> Non
         ),
         processing_class=tiny_tokenizer(),
     )
-    theirs = trainer.compute_loss(trainer.model, trainer.data_collator(examples))
+    inputs = trainer._prepare_inputs(trainer.data_collator(examples))
+    theirs = trainer.compute_loss(trainer.model, inputs)
     theirs.backward()
     torch.testing.assert_close(ours, theirs)
     assert len(gradients) == 2 * 2 * 7
@@ -387,6 +395,12 @@ def test_all_terms_add_up(model: Path, tmp_path: Path) -> None:
     assert terms["kl"] > 0
     torch.testing.assert_close(terms["loss"], terms["dpo"] + 0.3 * terms["nll"] + 0.7 * terms["kl"])
     torch.testing.assert_close(terms["margin"], terms["reward_chosen"] - terms["reward_rejected"])
+
+
+def test_attention_is_not_cudnns(model: Path) -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    policy_on(model)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 
 # Whole runs

@@ -81,6 +81,12 @@ def test_greedy_is_what_generate_alone_says(folders: dict[str, Path]) -> None:
         assert completion.completion_tokens == output.shape[1] - ids.shape[1]
 
 
+def test_attention_is_not_cudnns(folders: dict[str, Path]) -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    answers(folders["model"], questions(1))
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_the_seed_alone_tells_samples_apart(folders: dict[str, Path]) -> None:
     messages = ({"role": "user", "content": "hello"},)
     requests = [Request(messages, SEEDED, seed=seed) for seed in (1, 2, 1)]

@@ -32,8 +32,9 @@ def claim_gpus(count: int) -> None:
     """Make so many free GPUs of this machine visible to this process, and keep them until it ends.
 
     For machines without a scheduler: jobs that run beside each other take different GPUs, and wait while
-    none is free. Nothing happens where CUDA_VISIBLE_DEVICES is set or there is no NVIDIA GPU. It must be
-    called before anything uses CUDA. Raises UserError where the machine has fewer.
+    none is free. With 0, jobs share a GPU with others that asked for 0. Nothing happens where
+    CUDA_VISIBLE_DEVICES is set or there is no NVIDIA GPU. It must be called before anything uses CUDA.
+    Raises UserError where the machine has fewer.
     """
     gpus = sorted(int(path.name.removeprefix("nvidia")) for path in DEVICES.glob("nvidia[0-9]*"))
     if VISIBLE in os.environ or not gpus:
@@ -41,14 +42,15 @@ def claim_gpus(count: int) -> None:
     if len(gpus) < count:
         raise UserError(f"this machine has {len(gpus)} GPUs; expected {count}, as in the models file")
     LOCKS.mkdir(exist_ok=True)
-    os.environ[VISIBLE] = ",".join(map(str, _claimed(gpus, count)))
+    claimed = _claimed(gpus, count, fcntl.LOCK_EX) if count else _claimed(gpus, 1, fcntl.LOCK_SH)
+    os.environ[VISIBLE] = ",".join(map(str, claimed))
 
 
-def _claimed(gpus: list[int], count: int) -> list[int]:
+def _claimed(gpus: list[int], count: int, lock: int) -> list[int]:
     """Lock so many of the GPUs; a lock ends with the process that holds it and those that it starts."""
     said = False
     while True:
-        locked = dict(_lock_free(gpus, count))
+        locked = dict(_lock_free(gpus, count, lock))
         if len(locked) == count:
             return list(locked)
         for file in locked.values():
@@ -59,20 +61,31 @@ def _claimed(gpus: list[int], count: int) -> list[int]:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _lock_free(gpus: list[int], count: int) -> Iterator[tuple[int, int]]:
+def _lock_free(gpus: list[int], count: int, lock: int) -> Iterator[tuple[int, int]]:
     locked = 0
     for gpu in gpus:
         if locked == count:
             return
         file = os.open(LOCKS / str(gpu), os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, lock | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
             continue
         os.set_inheritable(file, True)
         locked += 1
         yield gpu, file
+
+
+def attend_without_cudnn() -> None:
+    """Leave attention to PyTorch's own kernels.
+
+    On an H100 or B200 PyTorch prefers cuDNN's, which makes a plan for every new shape: tens to hundreds of
+    milliseconds, again for every length of a batch and every token generated.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def resolve_dtype(name: str) -> "torch.dtype":

@@ -18,7 +18,7 @@ def _make(settings: dict[str, Any]) -> Engine:
     if settings.get("vectors") and kind != "transformers":
         raise UserError(f"engine kind {kind!r}: it takes no control vectors; expected transformers")
     if kind in ("vllm", "transformers"):
-        claim_gpus(settings.get("tensor_parallel", 1))
+        claim_gpus(0 if settings.get("shares_gpu") else settings.get("tensor_parallel", 1))
     if kind == "vllm":
         from characterflow.engines.vllm_engine import VllmEngine
 

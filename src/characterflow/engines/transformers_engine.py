@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from characterflow import control_vectors
 from characterflow.chat import encode
 from characterflow.control_vectors import ControlVector
-from characterflow.devices import has_gpu, resolve_dtype
+from characterflow.devices import attend_without_cudnn, has_gpu, resolve_dtype
 from characterflow.engines.base import Completion, Request
 from characterflow.engines.drawing import draw
 from characterflow.errors import UserError
@@ -398,6 +398,7 @@ def _load_model(folder: Path, dtype: "torch.dtype", device: str, trust: bool) ->
 
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: not a model folder (it has no config.json)")
+    attend_without_cudnn()
     with loading(folder, "model"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
         model = AutoModelForCausalLM.from_pretrained(

@@ -50,9 +50,10 @@ def fine_tune(
         set_seed,
     )
 
-    from characterflow.devices import has_gpu, resolve_dtype
+    from characterflow.devices import attend_without_cudnn, has_gpu, resolve_dtype
 
     set_seed(settings["seed"])
+    attend_without_cudnn()
     with loading(folder, "classifier"):
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForSequenceClassification.from_pretrained(

@@ -22,11 +22,12 @@ def parse(description: str | None, adapter: bool = False) -> argparse.Namespace:
     options.add_argument("--output", type=Path, required=True, help="folder of the new adapter")
     options.add_argument("--base", help="id of the base model for the adapter's configuration (--model)")
     options.add_argument("--revision", help="revision of the base model, likewise")
+    options.add_argument("--gpus", type=int, default=1, help="to itself; 0 shares one with other such jobs")
     options.add_argument("--trust-remote-code", action="store_true", help="run the model folder's own code")
     record_options(options)
     arguments = options.parse_args()
     if "WORLD_SIZE" not in os.environ:
-        claim_gpus(1)
+        claim_gpus(arguments.gpus)
     prepare_environment()
     rank = os.environ["RANK"]
     if arguments.log and rank != "0":

@@ -32,13 +32,13 @@ def updates(
 
     The examples are shuffled and split evenly into updates of at most batch_size, so no example is left
     out and no last update is made from a handful. Within an update, examples of similar length share a
-    micro-batch, to spare padding.
+    micro-batch, to spare padding, and the longest come first: memory that they took serves the shorter ones.
     """
     shuffled = list(range(len(lengths)))
     random.Random(f"{seed}:{epoch}").shuffle(shuffled)
     count = -(-len(shuffled) // batch_size)
     bounds = [len(shuffled) * i // count for i in range(count + 1)]
-    batches = [sorted(shuffled[a:b], key=lambda number: lengths[number]) for a, b in pairwise(bounds)]
+    batches = [sorted(shuffled[a:b], key=lambda number: -lengths[number]) for a, b in pairwise(bounds)]
     return [micro_batches(batch, micro_batch_size) for batch in batches]
 
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from characterflow.devices import has_gpu
+from characterflow.devices import attend_without_cudnn, has_gpu
 from characterflow.errors import UserError
 from characterflow.models import loading
 from characterflow.training.cpu import flash_attention_stub
@@ -100,6 +100,7 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
 def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False) -> PreTrainedModel:
     """A causal language model from a folder, on this process's GPU or on the CPU."""
     _require(folder / "config.json", "a model folder")
+    attend_without_cudnn()
     with loading(folder, "model"):
         return AutoModelForCausalLM.from_pretrained(
             folder,

@@ -177,7 +177,7 @@ class Loop:
     def _evaluate(self) -> dict[str, Any]:
         """The objective's terms over the examples held out."""
         self.policy.eval()
-        order = sorted(range(len(self.evaluation)), key=lambda number: len(self.evaluation[number].tokens))
+        order = sorted(range(len(self.evaluation)), key=lambda number: -len(self.evaluation[number].tokens))
         sums: dict[str, Tensor] = {}
         batches = micro_batches(order, self.settings.micro_batch_size)
         for batch, counts in deal(batches, dist.get_rank(), dist.get_world_size()):
