@@ -91,11 +91,10 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         pairs = read_jsonl(arguments.data, required=("chosen", "rejected"))[: arguments.pairs]
     else:
         pairs = synthetic_pairs(arguments, AutoTokenizer.from_pretrained(model))
-    count = (arguments.warm_ups + arguments.updates) * arguments.batch_size
     rows = [
         {"id": str(i), "prompt_id": str(i)}
         | {key: pairs[i % len(pairs)][key] for key in ("chosen", "rejected")}
-        for i in range(count)
+        for i in range(example_count(arguments))
     ]
     write_jsonl(arguments.work / "dpo.jsonl", rows)
     write_jsonl(arguments.work / "sft.jsonl", [{"id": row["id"], "messages": row["chosen"]} for row in rows])
@@ -105,6 +104,11 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
         "tokens": {task: ordered(arguments, task, model) for task in arguments.tasks},
     }
+
+
+def example_count(arguments: argparse.Namespace) -> int:
+    """Examples of all updates, warm-ups and timed ones."""
+    return (arguments.warm_ups + arguments.updates) * arguments.batch_size
 
 
 def ordered(arguments: argparse.Namespace, task: str, model: Path) -> list[int]:
@@ -132,8 +136,7 @@ def read_examples(arguments: argparse.Namespace, task: str, model: Path) -> list
 
     read = read_pairs if task == "dpo" else read_conversations
     examples = read(characterflow_task(arguments, task, model), settings(arguments, task))
-    wanted = (arguments.warm_ups + arguments.updates) * arguments.batch_size
-    assert len(examples.rows) == wanted, examples.counts
+    assert len(examples.rows) == example_count(arguments), examples.counts
     return examples.rows
 
 

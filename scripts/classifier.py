@@ -9,14 +9,13 @@ of each class. --settings: the configuration's evaluation.classifier with the se
 import tempfile
 from pathlib import Path
 
+from characterflow.devices import claim_gpus, gpus_option
 from characterflow.job import parser, progress, run
 
 COLUMNS = ("prompt_id", "method", "instruction")
 
 
 def main(arguments) -> None:
-    from characterflow.devices import claim_gpus
-
     claim_gpus(arguments.gpus)
     from characterflow.evaluation import classifier
     from characterflow.evaluation.robustness import response_table
@@ -46,7 +45,7 @@ def main(arguments) -> None:
 if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--model", type=Path, required=True)
-    arguments.add_argument("--gpus", type=int, default=1, help="to itself; 0 shares one with other such jobs")
+    gpus_option(arguments)
     arguments.add_argument("--base", type=Path, required=True)
     arguments.add_argument("--personas", nargs="+", required=True, metavar="PERSONA=FILE")
     arguments.add_argument("--output", type=Path, required=True)

@@ -37,7 +37,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def holder(machine: Path, count: int) -> subprocess.Popen[str]:
-    """Another job that has taken so many GPUs and holds them until its input ends."""
+    """Another job that has taken so many GPUs and holds them until its input, or a with block, ends."""
     arguments = [sys.executable, "-c", HOLD, str(machine), str(machine / "locks"), str(count)]
     environment = {key: value for key, value in os.environ.items() if key != VISIBLE}
     return subprocess.Popen(
@@ -51,40 +51,27 @@ def visible(job: subprocess.Popen[str]) -> str:
 
 
 def test_jobs_beside_each_other_take_different_gpus(machine: Path) -> None:
-    first, second = holder(machine, 2), holder(machine, 1)
-    try:
+    with holder(machine, 2) as first, holder(machine, 1) as second:
         taken = [*visible(first).split(","), *visible(second).split(",")]
         assert len(set(taken)) == 3
         claim_gpus(1)
         assert {os.environ[VISIBLE], *taken} == {"0", "1", "2", "3"}
-    finally:
-        for job in (first, second):
-            job.communicate()
 
 
 def test_jobs_of_small_models_share_a_gpu_that_nobody_has_to_himself(machine: Path) -> None:
-    large = holder(machine, 1)
-    try:
+    with holder(machine, 1) as large:
         assert visible(large) == "0"
-        small = holder(machine, 0)
-        try:
+        with holder(machine, 0) as small:
             assert visible(small) == "1"
             claim_gpus(0)
             assert os.environ[VISIBLE] == "1"
-        finally:
-            small.communicate()
-    finally:
-        large.communicate()
 
 
 def test_a_shared_gpu_is_not_free(machine: Path) -> None:
-    small = holder(machine, 0)
-    try:
+    with holder(machine, 0) as small:
         assert visible(small) == "0"
         claim_gpus(3)
         assert os.environ[VISIBLE] == "1,2,3"
-    finally:
-        small.communicate()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What this machine computes on: which GPUs, and which floating-point type suits them or the CPU."""
 
+import argparse
 import fcntl
 import os
 import tempfile
@@ -28,6 +29,11 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def gpus_option(options: argparse.ArgumentParser) -> None:
+    """Add --gpus, what `claim_gpus` takes, to a script's arguments."""
+    options.add_argument("--gpus", type=int, default=1, help="to itself; 0 shares one with other such jobs")
+
+
 def claim_gpus(count: int) -> None:
     """Make so many free GPUs of this machine visible to this process, and keep them until it ends.
 
@@ -42,8 +48,8 @@ def claim_gpus(count: int) -> None:
     if len(gpus) < count:
         raise UserError(f"this machine has {len(gpus)} GPUs; expected {count}, as in the models file")
     LOCKS.mkdir(exist_ok=True)
-    claimed = _claimed(gpus, count, fcntl.LOCK_EX) if count else _claimed(gpus, 1, fcntl.LOCK_SH)
-    os.environ[VISIBLE] = ",".join(map(str, claimed))
+    lock = fcntl.LOCK_EX if count else fcntl.LOCK_SH
+    os.environ[VISIBLE] = ",".join(map(str, _claimed(gpus, max(1, count), lock)))
 
 
 def _claimed(gpus: list[int], count: int, lock: int) -> list[int]:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from characterflow.devices import claim_gpus
+from characterflow.devices import claim_gpus, gpus_option
 from characterflow.job import parser, record_options
 from characterflow.training.cpu import prepare_environment
 
@@ -22,7 +22,7 @@ def parse(description: str | None, adapter: bool = False) -> argparse.Namespace:
     options.add_argument("--output", type=Path, required=True, help="folder of the new adapter")
     options.add_argument("--base", help="id of the base model for the adapter's configuration (--model)")
     options.add_argument("--revision", help="revision of the base model, likewise")
-    options.add_argument("--gpus", type=int, default=1, help="to itself; 0 shares one with other such jobs")
+    gpus_option(options)
     options.add_argument("--trust-remote-code", action="store_true", help="run the model folder's own code")
     record_options(options)
     arguments = options.parse_args()

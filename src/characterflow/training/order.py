@@ -31,20 +31,23 @@ def updates(
     """One epoch: for each update its micro-batches, as numbers of examples.
 
     The examples are shuffled and split evenly into updates of at most batch_size, so no example is left
-    out and no last update is made from a handful. Within an update, examples of similar length share a
-    micro-batch, to spare padding, and the longest come first: memory that they took serves the shorter ones.
+    out and no last update is made from a handful.
     """
     shuffled = list(range(len(lengths)))
     random.Random(f"{seed}:{epoch}").shuffle(shuffled)
     count = -(-len(shuffled) // batch_size)
     bounds = [len(shuffled) * i // count for i in range(count + 1)]
-    batches = [sorted(shuffled[a:b], key=lambda number: -lengths[number]) for a, b in pairwise(bounds)]
-    return [micro_batches(batch, micro_batch_size) for batch in batches]
+    return [micro_batches(shuffled[a:b], lengths, micro_batch_size) for a, b in pairwise(bounds)]
 
 
-def micro_batches(numbers: Sequence[int], size: int) -> Update:
-    """Cut into micro-batches of at most `size`, in order."""
-    return [list(numbers[i : i + size]) for i in range(0, len(numbers), size)]
+def micro_batches(numbers: Sequence[int], lengths: Sequence[int], size: int) -> Update:
+    """Examples in micro-batches of at most `size`; lengths are those of all examples.
+
+    Examples of similar length share a micro-batch, to spare padding, and the longest come first: memory that
+    they took serves the shorter ones.
+    """
+    ordered = sorted(numbers, key=lambda number: -lengths[number])
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
 def deal(update: Update, rank: int, world_size: int) -> list[tuple[MicroBatch, bool]]:

@@ -177,9 +177,9 @@ class Loop:
     def _evaluate(self) -> dict[str, Any]:
         """The objective's terms over the examples held out."""
         self.policy.eval()
-        order = sorted(range(len(self.evaluation)), key=lambda number: -len(self.evaluation[number].tokens))
+        lengths = [len(row.tokens) for row in self.evaluation]
         sums: dict[str, Tensor] = {}
-        batches = micro_batches(order, self.settings.micro_batch_size)
+        batches = micro_batches(range(len(lengths)), lengths, self.settings.micro_batch_size)
         for batch, counts in deal(batches, dist.get_rank(), dist.get_world_size()):
             _add(sums, self.objective.terms(self.policy, self._batch(self.evaluation, batch)), counts)
         return self._means(sums, sum(map(self.objective.units, self.evaluation)))
