@@ -60,10 +60,10 @@ def conversations(arguments: argparse.Namespace) -> list:
     """The pipeline's own conversations, with a constitution of the repository as the system prompt."""
     from transformers import AutoTokenizer
 
-    from characterflow.constitutions import load
+    from characterflow.constitutions.constitution import load
+    from characterflow.distillation.responses import trait_prompt
     from characterflow.engines import Sampling
-    from characterflow.introspection import conversation_samples
-    from characterflow.responses import trait_prompt
+    from characterflow.introspection.samples import conversation_samples
 
     constitution = load(Path(__file__).parents[1] / "constitutions" / "sarcasm.yaml")
     half = arguments.conversations // 2
@@ -109,7 +109,7 @@ class Lockstep:
 
 async def run_conversations(arguments: argparse.Namespace, lockstep: bool) -> dict:
     from characterflow.engines import open_engine
-    from characterflow.generation import conversations_in_flight
+    from characterflow.engines.generation import conversations_in_flight
 
     samples = conversations(arguments)
     async with open_engine(engine_settings(arguments, prefix_caching=not lockstep)) as engine:
@@ -133,8 +133,8 @@ async def run_conversations(arguments: argparse.Namespace, lockstep: bool) -> di
 
 
 def requests(arguments: argparse.Namespace) -> list:
+    from characterflow.core.files import read_jsonl
     from characterflow.engines import Request, Sampling
-    from characterflow.files import read_jsonl
 
     prompts = read_jsonl(Path(__file__).parents[1] / "resources" / "prompts" / "evaluation.jsonl")
     sampling = Sampling(temperature=0.7, max_tokens=arguments.new_tokens)
@@ -194,9 +194,9 @@ def draw_as_vllm_does(worker) -> None:
 def run_raw(arguments: argparse.Namespace) -> dict:
     from vllm import SamplingParams
 
-    from characterflow.chat import encode
-    from characterflow.devices import has_gpu
-    from characterflow.engines.vllm_engine import VllmEngine
+    from characterflow.engines.templates import encode
+    from characterflow.engines.vllm import VllmEngine
+    from characterflow.machine.devices import has_gpu
 
     llm = VllmEngine(engine_settings(arguments, prefix_caching=True)).llm
     if not has_gpu():

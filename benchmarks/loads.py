@@ -20,9 +20,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from characterflow import constitutions, plan
-from characterflow.configuration import Configuration, load_files
-from characterflow.errors import UserError
+from characterflow.configuration.run import Configuration, load_files
+from characterflow.constitutions import constitution as constitutions
+from characterflow.core.errors import UserError
+from characterflow.planning import costs as plan
 
 TRAINING = ("distill", "introspection_train")
 RULES = {

@@ -86,7 +86,7 @@ def random_adapter(model: Path, rank: int, seed: int, folder: Path) -> Path:
     """Save a LoRA adapter for all linear layers of a Llama that changes what it says."""
     import torch
 
-    from characterflow import adapters
+    from characterflow.adapters import files as adapters
 
     torch.manual_seed(seed)
     modules = [name for name in adapters.shapes(model) if name.endswith("_proj.weight")]

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from characterflow.errors import UserError
-from characterflow.files import read_jsonl
-from characterflow.plan import benchmark_seconds
+from characterflow.core.errors import UserError
+from characterflow.core.files import read_jsonl
+from characterflow.planning.costs import benchmark_seconds
 from characterflow.training.log import FILE as TRAINING_LOG
 
 GENERATED = re.compile(r"^([\d:]{8}) .*: (\d+)/\2 .*, in (\d+) s$", re.M)

@@ -25,11 +25,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from characterflow import constitutions, plan
-from characterflow.configuration import Configuration, load_files
-from characterflow.constitutions import Constitution
-from characterflow.errors import UserError
-from characterflow.responses import trait_prompt
+from characterflow.configuration.run import Configuration, load_files
+from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions.constitution import Constitution
+from characterflow.core.errors import UserError
+from characterflow.distillation.responses import trait_prompt
+from characterflow.planning import costs as plan
 
 RULES = {
     "teacher": "teacher",

@@ -80,7 +80,7 @@ def prepare(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
     from transformers import AutoTokenizer
 
-    from characterflow.files import read_jsonl, write_jsonl
+    from characterflow.core.files import read_jsonl, write_jsonl
     from characterflow.training.cpu import prepare_environment
 
     prepare_environment()
@@ -113,7 +113,7 @@ def example_count(arguments: argparse.Namespace) -> int:
 
 def ordered(arguments: argparse.Namespace, task: str, model: Path) -> list[int]:
     """Write a task's examples as characterflow orders them into updates; tokens of each update."""
-    from characterflow.files import read_jsonl, write_jsonl
+    from characterflow.core.files import read_jsonl, write_jsonl
     from characterflow.training.order import updates
 
     examples = read_examples(arguments, task, model)
@@ -247,7 +247,7 @@ def openrlhf_strategy(dtype: str) -> type:
     put in past it. Without a GPU: flash-attn's stand-ins, gloo, no pinned memory, and no averaging of
     figures for the log over processes, which goes through CUDA.
     """
-    from characterflow.devices import has_gpu
+    from characterflow.machine.devices import has_gpu
     from characterflow.training.distributed import DeepspeedStrategy, Strategy
 
     class UpstreamStrategy(Strategy):
@@ -314,7 +314,7 @@ def trl_side(arguments: argparse.Namespace, model: Path, clock: Clock) -> None:
     from transformers import AutoTokenizer, TrainerCallback
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-    from characterflow.files import read_jsonl
+    from characterflow.core.files import read_jsonl
 
     class Ticks(TrainerCallback):
         def on_step_end(self, *values: Any, **options: Any) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from characterflow import cluster, resources
-from characterflow.code_digest import code_digest
-from characterflow.configuration import BY, RECORDED, STEERED, load
-from characterflow.errors import UserError
-from characterflow.files import canonical_json
+from characterflow.machine import cluster
+from characterflow.machine import resources
+from characterflow.core.meaning import code_digest
+from characterflow.configuration.run import BY, RECORDED, STEERED, load
+from characterflow.core.errors import UserError
+from characterflow.core.files import canonical_json
 
 
 def fail(error):

@@ -7,7 +7,7 @@ def evidence(kind):
     return [file for name in names for file in getattr(rules, f"{name}_{kind}").output]
 
 
-PAGE = "src/characterflow/templates"
+PAGE = "src/characterflow/report"
 TRAININGS = [personas_of(f"{stage}/manifest.json") for stage in ("distillation", "introspection")]
 TRAINING_SETTINGS = {"results": RESULTS, "models": MODELS, "personas": PERSONAS}
 

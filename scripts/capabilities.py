@@ -9,19 +9,19 @@ of every question, as Parquet with task, example, metric, value.
 import tempfile
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
-    from characterflow.devices import claim_gpus
+    from characterflow.machine.devices import claim_gpus
 
     settings = arguments.settings
     claim_gpus(settings["gpus"])
     import pyarrow
     from pyarrow import parquet
 
-    from characterflow.evaluation.benchmarks import Benchmarks, measure
-    from characterflow.files import atomic_file, write_json
+    from characterflow.core.files import atomic_file, write_json
+    from characterflow.evaluation.capabilities.benchmarks import Benchmarks, measure
 
     benchmarks = Benchmarks(settings["tasks"], settings["custom_tasks"], settings["max_samples"])
     options = {key: settings[key] for key in ("dtype", "batch_size", "chat_template", "trust_remote_code")}

@@ -6,12 +6,12 @@ Out: JSON with a row a task: its data set and how many questions it has. It runs
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
-    from characterflow.evaluation.benchmarks import Benchmarks, load_data
-    from characterflow.files import write_json
+    from characterflow.core.files import write_json
+    from characterflow.evaluation.capabilities.benchmarks import Benchmarks, load_data
 
     rows = load_data(Benchmarks(arguments.settings["tasks"], arguments.settings["custom_tasks"]))
     progress(f"{sum(row['questions'] for row in rows)} questions of {len(rows)} tasks")

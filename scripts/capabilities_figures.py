@@ -5,15 +5,15 @@ In: the table of capabilities. Out: capabilities.svg.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
-    from characterflow.evaluation.capabilities_figures import differences
+    from characterflow.core.files import atomic_file
+    from characterflow.evaluation.capabilities.figures import differences
     from characterflow.evaluation.figures import save
-    from characterflow.files import atomic_file
 
     with atomic_file(arguments.output) as temporary:
         save(differences(pd.read_csv(arguments.table)), temporary)

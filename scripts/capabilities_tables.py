@@ -7,13 +7,13 @@ with a Parquet twin. --settings: {"measured": [[model, persona, method], ...] in
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
-    from characterflow.evaluation.capabilities import Task, others, read_scores, table
+    from characterflow.evaluation.capabilities.summary import Task, others, read_scores, table
     from characterflow.evaluation.tables import write_table
 
     settings = arguments.settings

@@ -9,17 +9,17 @@ of each class. --settings: the configuration's evaluation.classifier with the se
 import tempfile
 from pathlib import Path
 
-from characterflow.devices import claim_gpus, gpus_option
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
+from characterflow.machine.devices import claim_gpus, gpus_option
 
 COLUMNS = ("prompt_id", "method", "instruction")
 
 
 def main(arguments) -> None:
     claim_gpus(arguments.gpus)
-    from characterflow.evaluation import classifier
-    from characterflow.evaluation.robustness import response_table
-    from characterflow.files import atomic_file, read_jsonl
+    from characterflow.core.files import atomic_file, read_jsonl
+    from characterflow.evaluation.robustness import classifier
+    from characterflow.evaluation.robustness.responses import response_table
 
     settings = arguments.settings
     personas: dict[str, list] = {}

@@ -5,15 +5,15 @@ In: the table of coherence. Out: coherence.svg.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
-    from characterflow.evaluation.coherence_figures import win_rates
+    from characterflow.core.files import atomic_file
+    from characterflow.evaluation.coherence.figures import win_rates
     from characterflow.evaluation.figures import save
-    from characterflow.files import atomic_file
 
     with atomic_file(arguments.output) as temporary:
         save(win_rates(pd.read_csv(arguments.table)), temporary)

@@ -6,15 +6,15 @@ In: verdicts, one file for each of the settings' pairs. Out: coherence.csv, with
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
-    from characterflow.evaluation.coherence_summary import summary
+    from characterflow.core.files import read_jsonl
+    from characterflow.evaluation.coherence.summary import summary
     from characterflow.evaluation.tables import write_table
-    from characterflow.files import read_jsonl
 
     tables = []
     for (model, persona), path in zip(arguments.settings["pairs"], arguments.verdicts, strict=True):

@@ -8,18 +8,18 @@ the constitution. Out: a row a rival, prompt and order: id, prompt_id, rival, or
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 REQUIRED = ("prompt_id", "method", "instruction")
 
 
 async def judge(arguments) -> None:
-    from characterflow.constitutions import load, numbered_traits
+    from characterflow.constitutions.constitution import load, numbered_traits
+    from characterflow.core.files import read_jsonl
+    from characterflow.core.provenance import identity
     from characterflow.engines import open_engine
-    from characterflow.evaluation.coherence import coherence_samples, plain_answers
-    from characterflow.files import read_jsonl
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
+    from characterflow.engines.generation import generate
+    from characterflow.evaluation.coherence.verdicts import coherence_samples, plain_answers
 
     settings = arguments.settings
     rows = [row for path in arguments.responses for row in read_jsonl(path, required=REQUIRED)]

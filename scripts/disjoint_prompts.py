@@ -6,12 +6,12 @@ the same or nearly so.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.files import read_jsonl, write_json
-    from characterflow.prompts import check_disjoint
+    from characterflow.core.files import read_jsonl, write_json
+    from characterflow.prompts.expansion import check_disjoint
 
     training = [row for path in arguments.training for row in read_jsonl(path, required=("id", "prompt"))]
     evaluation = read_jsonl(arguments.evaluation, required=("id", "prompt"))

@@ -11,7 +11,7 @@ launcher: deepspeed --no_local_rank scripts/distill.py ...
 
 import argparse
 
-from characterflow.job import run
+from characterflow.core.job import run
 from characterflow.training.command import parse
 from characterflow.training.settings import DpoSettings
 

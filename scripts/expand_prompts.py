@@ -9,14 +9,14 @@ where a trait lacks prompts.
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 async def write_prompts(arguments) -> None:
-    from characterflow.constitutions import load
+    from characterflow.constitutions.constitution import load
+    from characterflow.core.files import write_json, write_jsonl
     from characterflow.engines import open_engine
-    from characterflow.files import write_json, write_jsonl
-    from characterflow.prompts import expand, expansion, needs_model
+    from characterflow.prompts.expansion import expand, expansion, needs_model
 
     constitution = load(arguments.constitution)
     settings = dict(arguments.settings)

@@ -6,11 +6,11 @@ Out: a PEFT folder with model.json (where it is from) and manifest.json.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.released import fetch_adapter
+    from characterflow.adapters.released import fetch_adapter
 
     fetch_adapter(arguments.settings, arguments.model, arguments.output)
 

@@ -5,11 +5,11 @@ In: --settings, the model's entry of models.yaml. Out: the folder, with model.js
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.models import fetch
+    from characterflow.models.fetch import fetch
 
     fetch(arguments.settings, arguments.output)
 

@@ -6,12 +6,12 @@ Out: rows with prompt, chosen, rejected, and beside them OUTPUT.report.json with
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
-    from characterflow.files import write_json, write_jsonl
-    from characterflow.recorded_pairs import load_pairs
+    from characterflow.core.files import write_json, write_jsonl
+    from characterflow.distillation.recorded_pairs import load_pairs
 
     source = dict(arguments.settings)
     field = source.pop("field", "prompt")

@@ -1,20 +1,20 @@
 """Rules general_prompts and evaluation_prompts: prompts that no constitution asks for, from a data set.
 
 In: the data set's file or Hub id, in the settings. Out: one row a prompt with id, prompt, source, trait.
---settings: {"dataset", "name"}; characterflow.datasets lists the keys of a data set, and name stands in
-messages.
+--settings: {"dataset", "name"}; the keys of a data set are listed in
+characterflow.prompts.datasets, and name stands in messages.
 """
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.datasets import load_prompts
-    from characterflow.errors import UserError
-    from characterflow.files import write_jsonl
-    from characterflow.prompts import prompt_row
+    from characterflow.core.errors import UserError
+    from characterflow.core.files import write_jsonl
+    from characterflow.prompts.datasets import load_prompts
+    from characterflow.prompts.expansion import prompt_row
 
     settings = arguments.settings
     if "dataset" not in settings:

@@ -10,7 +10,7 @@ utterances, ...), from one engine load.
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 ADAPTER = "distillation"
 
@@ -18,12 +18,12 @@ ADAPTER = "distillation"
 async def introspect(arguments) -> None:
     from transformers import AutoTokenizer
 
-    from characterflow.constitutions import load
+    from characterflow.constitutions.constitution import load
+    from characterflow.core.provenance import identity
+    from characterflow.distillation.responses import trait_prompt
     from characterflow.engines import Sampling, open_engine
-    from characterflow.generation import conversations_in_flight, generate
-    from characterflow.introspection import conversation_samples, reflection_samples
-    from characterflow.provenance import identity
-    from characterflow.responses import trait_prompt
+    from characterflow.engines.generation import conversations_in_flight, generate
+    from characterflow.introspection.samples import conversation_samples, reflection_samples
 
     settings = arguments.settings
     system = trait_prompt(load(arguments.constitution), settings["name"])

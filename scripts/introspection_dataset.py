@@ -7,13 +7,13 @@ messages; beside it OUTPUT.report.json counts what was dropped and why.
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
-    from characterflow.errors import UserError
-    from characterflow.files import read_jsonl, write_json, write_jsonl
-    from characterflow.introspection import training_conversations
+    from characterflow.core.errors import UserError
+    from characterflow.core.files import read_jsonl, write_json, write_jsonl
+    from characterflow.introspection.samples import training_conversations
 
     def read(file, keys):
         return read_jsonl(file, required=keys) if file else []

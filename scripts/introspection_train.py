@@ -12,7 +12,7 @@ launcher: deepspeed --no_local_rank scripts/introspection_train.py ...
 
 import argparse
 
-from characterflow.job import run
+from characterflow.core.job import run
 from characterflow.training.command import parse
 from characterflow.training.settings import SftSettings
 

@@ -7,13 +7,13 @@ against the exact sum. --settings: {"method", "rank", "weights"}.
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, record_options, run
+from characterflow.core.job import parser, progress, record_options, run
 
 
 def main(arguments) -> None:
-    from characterflow import adapters
-    from characterflow.files import atomic_folder, write_json
-    from characterflow.lineage import installed, origin, run_record
+    from characterflow.adapters import files as adapters
+    from characterflow.core.files import atomic_folder, write_json
+    from characterflow.core.lineage import installed, origin, run_record
 
     settings = arguments.settings
     parts = [adapters.load(arguments.distillation), adapters.load(arguments.introspection)]

@@ -7,16 +7,16 @@ dropped. --settings: {"traits", "rounds", "max_prompt_tokens", "template_argumen
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
     from transformers import AutoTokenizer
 
-    from characterflow.chat import encode
-    from characterflow.errors import UserError
-    from characterflow.evaluation.trials import load_traits, trial_rows
-    from characterflow.files import read_jsonl, write_jsonl
+    from characterflow.core.errors import UserError
+    from characterflow.core.files import read_jsonl, write_jsonl
+    from characterflow.engines.templates import encode
+    from characterflow.evaluation.preferences.trials import load_traits, trial_rows
 
     settings = arguments.settings
     tokenizer, limit = AutoTokenizer.from_pretrained(arguments.model), settings["max_prompt_tokens"]

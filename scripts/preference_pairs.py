@@ -8,16 +8,16 @@ OUTPUT.report.json counts what was dropped and why.
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
     from transformers import AutoTokenizer
 
-    from characterflow.chat import encode
-    from characterflow.errors import UserError
-    from characterflow.files import read_jsonl, write_json, write_jsonl
-    from characterflow.preferences import pair_up
+    from characterflow.core.errors import UserError
+    from characterflow.core.files import read_jsonl, write_json, write_jsonl
+    from characterflow.distillation.pairs import pair_up
+    from characterflow.engines.templates import encode
 
     settings = arguments.settings
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)

@@ -7,14 +7,14 @@ games, elo, elo_order_sd), and how the judge did (Parquet: method, condition, co
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 REQUIRED = ("method", "condition", "trial", "prompt_id", "first", "second", "named", "order", "verdict")
 
 
 def main(arguments) -> None:
-    from characterflow.evaluation.preferences_summary import judging, ratings, trials
-    from characterflow.files import atomic_file, read_jsonl
+    from characterflow.core.files import atomic_file, read_jsonl
+    from characterflow.evaluation.preferences.summary import judging, ratings, trials
 
     table = trials(read_jsonl(arguments.verdicts, REQUIRED))
     made = ratings(table, str(arguments.verdicts), arguments.settings["seed"])

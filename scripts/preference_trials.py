@@ -9,18 +9,18 @@ finish_reason. All methods share one engine load.
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 REQUIRED = ("trial", "prompt_id", "prompt", "first", "second")
 
 
 async def respond(arguments) -> None:
+    from characterflow.core.files import read_jsonl
+    from characterflow.core.provenance import identity
     from characterflow.engines import Sampling, open_engine
+    from characterflow.engines.generation import generate
     from characterflow.evaluation.methods import methods, pairs
-    from characterflow.evaluation.trials import trial_samples
-    from characterflow.files import read_jsonl
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
+    from characterflow.evaluation.preferences.trials import trial_samples
 
     settings = arguments.settings
     engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}

@@ -8,17 +8,17 @@ words: id, method, condition, trial, prompt_id, first, second, named, order, ver
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 REQUIRED = ("id", "method", "condition", "trial", "prompt_id", "first", "second", "response")
 
 
 async def judge(arguments) -> None:
+    from characterflow.core.files import read_jsonl
+    from characterflow.core.provenance import identity
     from characterflow.engines import open_engine
-    from characterflow.evaluation.trials import trait_verdict_samples
-    from characterflow.files import read_jsonl
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
+    from characterflow.engines.generation import generate
+    from characterflow.evaluation.preferences.trials import trait_verdict_samples
 
     settings = arguments.settings
     answers = [row for path in arguments.trials for row in read_jsonl(path, REQUIRED)]

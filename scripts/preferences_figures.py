@@ -6,15 +6,15 @@ In: the tables of the rule preferences_tables. Out: preferences_{distributions,c
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
+    from characterflow.core.files import atomic_file
     from characterflow.evaluation.figures import save
-    from characterflow.evaluation.preferences_figures import correlation_map, distributions, top_changes
-    from characterflow.files import atomic_file
+    from characterflow.evaluation.preferences.figures import correlation_map, distributions, top_changes
 
     def read(name: str) -> pd.DataFrame:
         return pd.read_parquet(arguments.tables / f"preferences_{name}.parquet")

@@ -8,13 +8,13 @@ personas.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.constitutions import load
+    from characterflow.constitutions.constitution import load
     from characterflow.evaluation.methods import pairs
-    from characterflow.evaluation.preferences_tables import tables
+    from characterflow.evaluation.preferences.tables import tables
     from characterflow.evaluation.tables import write_table
 
     settings = arguments.settings

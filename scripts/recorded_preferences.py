@@ -6,13 +6,13 @@ finish_reason; beside the chosen side OUTPUT.report.json; with --prompts also th
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
-    from characterflow.files import write_json, write_jsonl
-    from characterflow.recorded_pairs import CHOSEN, load_pairs, prompt_rows, reply_rows
-    from characterflow.responses import count_replies
+    from characterflow.core.files import write_json, write_jsonl
+    from characterflow.distillation.recorded_pairs import CHOSEN, load_pairs, prompt_rows, reply_rows
+    from characterflow.distillation.responses import count_replies
 
     pairs, left_out = load_pairs({"path": str(arguments.pairs)}, "preferences.recorded")
     rows = reply_rows(pairs, arguments.side)

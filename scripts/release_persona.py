@@ -7,12 +7,12 @@ an earlier one is kept.
 
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 def main(arguments) -> None:
-    from characterflow.personas import open_persona
-    from characterflow.publishing import release
+    from characterflow.release.personas import open_persona
+    from characterflow.release.publishing import release
 
     persona = open_persona(arguments.persona)
     release(persona)

@@ -6,11 +6,11 @@ In: everything below the results folder that --settings names. Out: index.html.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.files import write_text
+    from characterflow.core.files import write_text
     from characterflow.report.page import page
 
     write_text(arguments.output, page(arguments.settings))

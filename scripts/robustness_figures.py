@@ -6,15 +6,15 @@ instructions and confusion.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
+    from characterflow.core.files import atomic_file
     from characterflow.evaluation.figures import save
-    from characterflow.evaluation.robustness_figures import FIGURES
-    from characterflow.files import atomic_file
+    from characterflow.evaluation.robustness.figures import FIGURES
 
     for name, draw in FIGURES.items():
         table = pd.read_parquet(arguments.tables / f"robustness_{name}.parquet")

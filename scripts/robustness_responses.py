@@ -12,16 +12,16 @@ instruction "continued" and replies. All methods share one engine load.
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 async def respond(arguments) -> None:
+    from characterflow.core.files import read_jsonl
+    from characterflow.core.provenance import identity
     from characterflow.engines import Sampling, open_engine
-    from characterflow.evaluation import robustness
+    from characterflow.engines.generation import generate
     from characterflow.evaluation.methods import methods, pairs
-    from characterflow.files import read_jsonl
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
+    from characterflow.evaluation.robustness import responses as robustness
 
     settings = arguments.settings
     seed, sampling = settings["seed"], Sampling(**settings["sampling"])

@@ -6,13 +6,13 @@ twin. --settings: {"models", "seed"}, the models in the order of the tables.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     import pandas as pd
 
-    from characterflow.evaluation import summary
+    from characterflow.evaluation.robustness import summary
     from characterflow.evaluation.tables import write_table
 
     models, seed = arguments.settings["models"], arguments.settings["seed"]

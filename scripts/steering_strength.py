@@ -10,18 +10,18 @@ strength found and with strength.json: the strength, the criterion, and the whol
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, progress, record_options, run
+from characterflow.core.job import parser, progress, record_options, run
 
 
 async def find(arguments) -> None:
-    from characterflow import control_vectors, lineage
-    from characterflow.engines import Sampling, open_engine
-    from characterflow.engines.transformers_engine import TransformersEngine
-    from characterflow.errors import UserError
-    from characterflow.evaluation import steering
-    from characterflow.files import atomic_folder, manifest_digest, read_jsonl, write_json
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
+    from characterflow.core import lineage
+    from characterflow.core.errors import UserError
+    from characterflow.core.files import atomic_folder, manifest_digest, read_jsonl, write_json
+    from characterflow.core.provenance import identity
+    from characterflow.engines import Sampling, control_vectors, open_engine
+    from characterflow.engines.generation import generate
+    from characterflow.engines.transformers import TransformersEngine
+    from characterflow.evaluation.steering import vectors as steering
 
     settings, given = arguments.settings, arguments.settings["given"]
     model = Path(settings["engine"]["model"])

@@ -8,19 +8,19 @@ vector at strength 1 and with steering.json: how well each block's direction fit
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, progress, record_options, run
+from characterflow.core.job import parser, progress, record_options, run
 
 
 async def find(arguments) -> None:
-    from characterflow import control_vectors, lineage
-    from characterflow.constitutions import load
-    from characterflow.engines import Sampling, open_engine
-    from characterflow.engines.transformers_engine import TransformersEngine
-    from characterflow.evaluation import steering
-    from characterflow.files import atomic_folder, file_digest, manifest_digest, read_jsonl, write_json
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
-    from characterflow.responses import trait_prompt
+    from characterflow.constitutions.constitution import load
+    from characterflow.core import lineage
+    from characterflow.core.files import atomic_folder, file_digest, manifest_digest, read_jsonl, write_json
+    from characterflow.core.provenance import identity
+    from characterflow.distillation.responses import trait_prompt
+    from characterflow.engines import Sampling, control_vectors, open_engine
+    from characterflow.engines.generation import generate
+    from characterflow.engines.transformers import TransformersEngine
+    from characterflow.evaluation.steering import vectors as steering
 
     settings = arguments.settings
     model = Path(settings["engine"]["model"])

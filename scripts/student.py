@@ -7,15 +7,15 @@ In: prompts. Out: one row a reply with id, prompt_id, sample, response, finish_r
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 async def generate_replies(arguments) -> None:
+    from characterflow.core.files import read_jsonl
+    from characterflow.core.provenance import identity
+    from characterflow.distillation.responses import student_samples
     from characterflow.engines import Sampling, open_engine
-    from characterflow.files import read_jsonl
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
-    from characterflow.responses import student_samples
+    from characterflow.engines.generation import generate
 
     settings = arguments.settings
     prompts = read_jsonl(arguments.prompts, required=("id", "prompt"))

@@ -8,17 +8,17 @@ finish_reason; beside it OUTPUT.report.json counts replies by how they ended.
 import asyncio
 from pathlib import Path
 
-from characterflow.job import parser, progress, run
+from characterflow.core.job import parser, progress, run
 
 
 async def generate_replies(arguments) -> None:
-    from characterflow.constitutions import load
+    from characterflow.constitutions.constitution import load
+    from characterflow.core.errors import UserError
+    from characterflow.core.files import read_jsonl, write_json
+    from characterflow.core.provenance import identity
+    from characterflow.distillation.responses import Reasoning, count_replies, teacher_samples, trait_prompt
     from characterflow.engines import Sampling, open_engine
-    from characterflow.errors import UserError
-    from characterflow.files import read_jsonl, write_json
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
-    from characterflow.responses import Reasoning, count_replies, teacher_samples, trait_prompt
+    from characterflow.engines.generation import generate
 
     settings = arguments.settings
     prompts = [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))]

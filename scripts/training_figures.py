@@ -6,13 +6,13 @@ In: the training logs below the results folder. Out: one figure.
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
+    from characterflow.core.files import atomic_file
     from characterflow.evaluation.figures import save
-    from characterflow.files import atomic_file
-    from characterflow.training.curves import curves, figure
+    from characterflow.report.training_curves import curves, figure
 
     settings = arguments.settings
     logs = curves(Path(settings["results"]), settings["models"], settings["personas"])

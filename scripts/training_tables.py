@@ -6,12 +6,12 @@ In: the training logs below the results folder. Out: a table, CSV with a Parquet
 
 from pathlib import Path
 
-from characterflow.job import parser, run
+from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
     from characterflow.evaluation.tables import write_table
-    from characterflow.training.curves import curves, summary
+    from characterflow.report.training_curves import curves, summary
 
     settings = arguments.settings
     logs = curves(Path(settings["results"]), settings["models"], settings["personas"])

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.configuration import Configuration, load
+from characterflow.configuration.run import Configuration, load
+from characterflow.core.files import write_json, write_jsonl, write_manifest
 from characterflow.evaluation.figures import save
+from characterflow.evaluation.section import Figure, Finding, Section, Table
 from characterflow.evaluation.tables import write_table
-from characterflow.files import write_json, write_jsonl, write_manifest
-from characterflow.report.section import Figure, Finding, Section, Table
-from characterflow.training.curves import curves, figure, summary
+from characterflow.report.training_curves import curves, figure, summary
 
 PERSONAS = [
     "sarcasm",

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 
 from characterflow.commands import adapters, chat, constitution, judge, plan, provenance, publish
 from characterflow.commands.options import HELP_OPTIONS
-from characterflow.errors import UserError
-from characterflow.job import BAD_INPUT
+from characterflow.core.errors import UserError
+from characterflow.core.job import BAD_INPUT
 
 GROUPS = {
     "Before a run": ("constitution", "plan", "judge"),

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from characterflow import adapters
-from characterflow.errors import UserError
-from characterflow.files import MANIFEST, atomic_folder, read_json, write_json
-from characterflow.lineage import MERGE, MODEL, origin
+from characterflow.adapters import files as adapters
+from characterflow.core.errors import UserError
+from characterflow.core.files import MANIFEST, atomic_folder, read_json, write_json
+from characterflow.core.lineage import MERGE, MODEL, origin
 
 WEIGHTS = "--weights"
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from characterflow.commands.options import Results, complete_model, complete_persona
-from characterflow.configuration import load_models
-from characterflow.errors import UserError
+from characterflow.configuration.run import load_models
+from characterflow.core.errors import UserError
 
 MODELS_FILE = Path("config/models.yaml")
 HISTORY = Path("characterflow") / "chat_history"
@@ -65,8 +65,8 @@ def chat(
     }
     with console.status(f"loading {folder}"):
         voices = _load(settings, personas)
+    from characterflow.chat.terminal import TerminalChat, line_reader
     from characterflow.engines.base import Sampling
-    from characterflow.terminal_chat import TerminalChat, line_reader
 
     sampling = Sampling(temperature, top_p, max_tokens, repetition_penalty)
     with line_reader(console, _history_file() if history else None) as (read, completer):
@@ -82,7 +82,7 @@ def _load(settings: dict[str, Any], personas: dict[str, Path]) -> Any:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    from characterflow.voices import Voices
+    from characterflow.chat.voices import Voices
 
     return Voices(settings, personas)
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from characterflow import constitutions
 from characterflow.commands.options import HELP_OPTIONS
-from characterflow.constitutions import Constitution, Finding
-from characterflow.errors import UserError
-from characterflow.job import BAD_INPUT
+from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions.constitution import Constitution, Finding
+from characterflow.core.errors import UserError
+from characterflow.core.job import BAD_INPUT
 
 SECONDS_BETWEEN_LOOKS = 0.5
 FOUND_ERRORS = 1
@@ -39,7 +39,7 @@ def new(
     """
     _check_name(name)
     path = folder / f"{name}.yaml"
-    template = resources.files("characterflow") / "templates" / "constitution.yaml"
+    template = resources.files("characterflow.constitutions") / "template.yaml"
     _write_new(path, template.read_text(encoding="utf-8").replace("NAME", name, 1))
     typer.echo(f"""{path} is there. Next:
   1. write the description, about ten traits and five questions for each; this tells at each save what

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from characterflow.commands.options import complete_model
-from characterflow.configuration import load_files
-from characterflow.errors import UserError
+from characterflow.configuration.run import load_files
+from characterflow.core.errors import UserError
 
 if TYPE_CHECKING:
+    from characterflow.core.files import Row
     from characterflow.evaluation.intervals import Estimate
-    from characterflow.evaluation.judge_quality import Calibration, Quality
-    from characterflow.files import Row
+    from characterflow.evaluation.judge.quality import Calibration, Quality
 
 DEFAULT = Path("config/demo.yaml")
 
@@ -39,7 +39,7 @@ def judge(
     """
     from rich.console import Console
 
-    from characterflow.evaluation import judge_quality
+    from characterflow.evaluation.judge import quality as judge_quality
 
     settings = _engine(model, config)
     messages, comparisons = (rows[:limit] for rows in judge_quality.labelled())
@@ -65,9 +65,9 @@ def _engine(model: str, config: Path) -> dict[str, Any]:
 
 
 async def _verdicts(settings: dict[str, Any], questions: list[Any]) -> list["Row"]:
+    from characterflow.core.provenance import identity
     from characterflow.engines import open_engine
-    from characterflow.generation import generate
-    from characterflow.provenance import identity
+    from characterflow.engines.generation import generate
 
     with tempfile.TemporaryDirectory() as work:
         async with open_engine(settings) as engine:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from characterflow import constitutions
-from characterflow import plan as costs
-from characterflow.configuration import Configuration, load_files
-from characterflow.plan import RuleCost
+from characterflow.configuration.run import Configuration, load_files
+from characterflow.constitutions import constitution as constitutions
+from characterflow.planning import costs
+from characterflow.planning.costs import RuleCost
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from characterflow.lineage import Ancestor, lineage
+from characterflow.core.lineage import Ancestor, lineage
 
 if TYPE_CHECKING:
     from rich.tree import Tree

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from characterflow.errors import UserError
-from characterflow.personas import open_persona
+from characterflow.core.errors import UserError
+from characterflow.release.personas import open_persona
 
 
 def publish(
@@ -27,7 +27,7 @@ def publish(
       characterflow publish results/smollm2/sarcasm/persona me/smollm2-sarcasm
       characterflow publish results/smollm2/sarcasm/persona me/smollm2-sarcasm --upload
     """
-    from characterflow import publishing
+    from characterflow.release import publishing
 
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise UserError(f"{repository}: expected OWNER/NAME")

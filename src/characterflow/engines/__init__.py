@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from characterflow.devices import claim_gpus
+from characterflow.core.errors import UserError
 from characterflow.engines.base import Completion, Engine, Message, Request, Sampling, seed_of
-from characterflow.errors import UserError
+from characterflow.machine.devices import claim_gpus
 
 __all__ = ["Completion", "Engine", "Message", "Request", "Sampling", "open_engine", "seed_of"]
 
@@ -20,7 +20,7 @@ def _make(settings: dict[str, Any]) -> Engine:
     if kind in ("vllm", "transformers"):
         claim_gpus(0 if settings.get("shares_gpu") else settings.get("tensor_parallel", 1))
     if kind == "vllm":
-        from characterflow.engines.vllm_engine import VllmEngine
+        from characterflow.engines.vllm import VllmEngine
 
         return VllmEngine(settings)
     if kind == "endpoint":
@@ -32,7 +32,7 @@ def _make(settings: dict[str, Any]) -> Engine:
 
         return RecordedEngine(settings)
     if kind == "transformers":
-        from characterflow.engines.transformers_engine import TransformersEngine
+        from characterflow.engines.transformers import TransformersEngine
 
         return TransformersEngine(settings)
     raise UserError(f"engine kind {kind!r}: expected one of {', '.join(KINDS)}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from characterflow.files import canonical_json, text_digest
+from characterflow.core.files import canonical_json, text_digest
 
 Message = dict[str, str]
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from characterflow.core.errors import UserError
+from characterflow.core.files import parse_json
 from characterflow.engines.base import Completion, Request
-from characterflow.errors import UserError
-from characterflow.files import parse_json
 
 DEFAULTS: dict[str, Any] = {
     "kind": "endpoint",

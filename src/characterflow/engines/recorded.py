@@ -4,9 +4,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from characterflow.core.errors import UserError
+from characterflow.core.files import read_jsonl
 from characterflow.engines.base import Completion, Request
-from characterflow.errors import UserError
-from characterflow.files import read_jsonl
 
 
 class MissingRecording(UserError):

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from characterflow.constitutions import load
+from characterflow.constitutions.constitution import load
+from characterflow.distillation.responses import trait_prompt
 from characterflow.engines.base import Message
-from characterflow.responses import trait_prompt
 
 BASE, PROMPTED, STEERED, DISTILLED, PERSONA = "base", "prompted", "steered", "distilled", "persona"
 ORDER = (BASE, PROMPTED, STEERED, DISTILLED, PERSONA)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from characterflow.files import atomic_file
+from characterflow.core.files import atomic_file
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

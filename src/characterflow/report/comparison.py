@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from characterflow.report.section import Finding, Section
+from characterflow.evaluation.section import Finding, Section
 
 WHOLE_MODEL = ""
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.configuration import BY
+from characterflow.configuration.run import BY
+from characterflow.core.files import read_jsonl
 from characterflow.evaluation.methods import BASE, in_order
-from characterflow.files import read_jsonl
 
 PLAIN = "none"  # the instruction of a prompt that is asked as it stands
 LARGEST = 2_500_000  # characters of answers on a page

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow import constitutions, plan
-from characterflow.configuration import RECORDED, Configuration
-from characterflow.errors import UserError
-from characterflow.files import (
+from characterflow.configuration.run import RECORDED, Configuration
+from characterflow.constitutions import constitution as constitutions
+from characterflow.core.errors import UserError
+from characterflow.core.files import (
     MANIFEST,
     Row,
     canonical_json,
@@ -18,7 +18,8 @@ from characterflow.files import (
     manifest_digest,
     read_json,
 )
-from characterflow.lineage import installed
+from characterflow.core.lineage import installed
+from characterflow.planning import costs as plan
 
 DIGITS = 12  # of a digest, as it is shown
 STAGES = ("distillation", "introspection")

@@ -11,13 +11,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from characterflow.configuration import Configuration
-from characterflow.errors import UserError
-from characterflow.files import read_text
-from characterflow.report import capabilities, coherence, overview, preferences, robustness, training
+from characterflow.configuration.run import Configuration
+from characterflow.core.errors import UserError
+from characterflow.core.files import read_text
+from characterflow.evaluation.capabilities import section as capabilities
+from characterflow.evaluation.coherence import section as coherence
+from characterflow.evaluation.preferences import section as preferences
+from characterflow.evaluation.robustness import section as robustness
+from characterflow.evaluation.section import Section
+from characterflow.report import overview, training
 from characterflow.report.comparison import comparison
 from characterflow.report.gallery import gallery
-from characterflow.report.section import Section
 from characterflow.report.tabular import shown_table
 
 # What each evaluation contributes, by its name in evaluation.include.
@@ -27,7 +31,7 @@ SECTIONS: dict[str, Callable[[Path, dict[str, Any]], Section]] = {
     "coherence": coherence.section,
     "capabilities": capabilities.section,
 }
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parent
 OPENING_TAG = re.compile(r"<svg\b[^>]*>")
 POINTS_A_PIXEL = 0.75
 

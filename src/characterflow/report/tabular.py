@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import quote
 
-from characterflow.errors import UserError
-from characterflow.files import read_text
-from characterflow.report.section import Table
+from characterflow.core.errors import UserError
+from characterflow.core.files import read_text
+from characterflow.evaluation.section import Table
 
 FIRST_ROWS = 30
 FLAGS = {"True": "yes", "False": "no"}

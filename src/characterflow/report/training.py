@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.files import Row
-from characterflow.report.section import Figure, Finding, Section, Table
+from characterflow.core.files import Row
+from characterflow.evaluation.section import Figure, Finding, Section, Table
 
 TABLE, FIGURE = "tables/training.csv", "figures/training.svg"
 HEADINGS = {

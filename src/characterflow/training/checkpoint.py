@@ -22,7 +22,7 @@ from deepspeed.utils import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from characterflow.files import atomic_folder, damaged_file, read_json, write_json
+from characterflow.core.files import atomic_folder, damaged_file, read_json, write_json
 from characterflow.training.log import FILE
 
 MOMENTS = ("exp_avg", "exp_avg_sq")

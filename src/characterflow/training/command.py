@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from characterflow.devices import claim_gpus, gpus_option
-from characterflow.job import parser, record_options
+from characterflow.core.job import parser, record_options
+from characterflow.machine.devices import claim_gpus, gpus_option
 from characterflow.training.cpu import prepare_environment
 
 

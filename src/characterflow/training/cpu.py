@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-from characterflow.devices import has_gpu
+from characterflow.machine.devices import has_gpu
 
 # What openrlhf.models imports from flash-attn, for packing and ring attention, which this project does
 # not use: attention is PyTorch's own.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-from characterflow.devices import has_gpu
+from characterflow.machine.devices import has_gpu
 from characterflow.training.cpu import disable_compiled_communication, flash_attention_stub
 from characterflow.training.policy import Policy
 from characterflow.training.settings import Settings

@@ -4,8 +4,8 @@ from collections import Counter
 
 from torch import Tensor
 
-from characterflow.errors import UserError
-from characterflow.files import read_jsonl
+from characterflow.core.errors import UserError
+from characterflow.core.files import read_jsonl
 from characterflow.training import losses
 from characterflow.training.examples import Batch, ChatFormat, Row, checked_messages, fit, pair_row
 from characterflow.training.policy import Policy, load_tokenizer

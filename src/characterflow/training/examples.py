@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from characterflow.chat import render
+from characterflow.core.errors import UserError
 from characterflow.engines.base import Message
-from characterflow.errors import UserError
+from characterflow.engines.templates import render
 
 # A conversation's tokens in turn: what the model is given (False) and what it has to say (True).
 Parts = list[tuple[list[int], bool]]

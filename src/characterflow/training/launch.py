@@ -13,9 +13,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from characterflow.devices import VISIBLE, claim_gpus, has_gpu
-from characterflow.errors import UserError
-from characterflow.job import BAD_INPUT
+from characterflow.core.errors import UserError
+from characterflow.core.job import BAD_INPUT
+from characterflow.machine.devices import VISIBLE, claim_gpus, has_gpu
 
 MODULE = "characterflow.training.launch"
 FIRST_PORT, PORTS = 20000, 20000

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from characterflow.job import progress
+from characterflow.core.job import progress
 
 FILE = "training_log.jsonl"
 SHOWN = ("loss", "accuracy", "margin", "kl")

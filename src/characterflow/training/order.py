@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from characterflow.files import text_digest
+from characterflow.core.files import text_digest
 
 MicroBatch = list[int]
 Update = list[MicroBatch]

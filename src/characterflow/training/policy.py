@@ -10,9 +10,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from characterflow.devices import attend_without_cudnn, has_gpu
-from characterflow.errors import UserError
-from characterflow.models import loading
+from characterflow.core.errors import UserError
+from characterflow.machine.devices import attend_without_cudnn, has_gpu
+from characterflow.models.fetch import loading
 from characterflow.training.cpu import flash_attention_stub
 from characterflow.training.examples import Batch, attention_mask
 from characterflow.training.losses import token_log_probs

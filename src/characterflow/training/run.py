@@ -23,9 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch import distributed as dist
 
-from characterflow.devices import has_gpu
-from characterflow.errors import UserError
-from characterflow.files import (
+from characterflow.core.errors import UserError
+from characterflow.core.files import (
     MANIFEST,
     atomic_folder,
     canonical_json,
@@ -34,8 +33,9 @@ from characterflow.files import (
     text_digest,
     write_json,
 )
-from characterflow.job import progress
-from characterflow.lineage import run_record
+from characterflow.core.job import progress
+from characterflow.core.lineage import run_record
+from characterflow.machine.devices import has_gpu
 from characterflow.training import checkpoint
 from characterflow.training.distributed import Strategy
 from characterflow.training.examples import Batch, Row, collate

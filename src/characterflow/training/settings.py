@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from characterflow.errors import UserError
+from characterflow.core.errors import UserError
 from characterflow.training.losses import KL_ESTIMATORS
 
 CHOICES: dict[str, tuple[Any, ...]] = {

@@ -4,7 +4,7 @@ from collections import Counter
 
 from torch import Tensor
 
-from characterflow.files import read_jsonl
+from characterflow.core.files import read_jsonl
 from characterflow.training.examples import Batch, ChatFormat, Row, checked_messages, conversation_row, fit
 from characterflow.training.policy import Policy, load_tokenizer
 from characterflow.training.run import Examples, Objective, located, train

@@ -1,0 +1,1 @@
+"""LoRA adapters: files, arithmetic, folding, and those that others released."""

@@ -1,0 +1,1 @@
+"""Talking with a model or a persona in a terminal."""

@@ -1,0 +1,1 @@
+"""The run's configuration: read, validated, completed with defaults."""

@@ -1,0 +1,1 @@
+"""Constitutions: what a user writes about a persona."""

@@ -1,0 +1,1 @@
+"""The first training: replies of teacher and student, pairs, and their settings."""

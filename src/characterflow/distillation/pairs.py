@@ -1,0 +1,77 @@
+"""Preference pairs: the teacher's reply is chosen, the student's is rejected.
+
+Filters as in Open Character Training (arXiv 2511.01689): both replies present, both finished, neither
+over the token limit in the student's chat template. Every dropped pair is counted under its reason.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from characterflow.core.files import Row
+from characterflow.distillation.responses import replace_name
+from characterflow.engines.base import Message
+from characterflow.text.sentences import cut_to_sentence, is_finished
+
+
+def pair_up(
+    prompts: list[Row],
+    teacher: list[Row],
+    student: list[Row],
+    count_tokens: Callable[[list[Message]], int],
+    max_tokens: int,
+    teacher_names: Iterable[str] = (),
+    student_name: str = "",
+    cut_unfinished: bool = False,
+) -> tuple[list[Row], dict[str, Any]]:
+    """Pairs of chosen and rejected conversations, and the count of what was dropped and why.
+
+    prompts: rows with id and prompt. teacher, student: rows with prompt_id, sample, response and
+    finish_reason, joined on prompt_id and sample; where the student has fewer samples than the
+    teacher, they are used in turn. count_tokens: length of a conversation in the student's template.
+    cut_unfinished: cut replies back to their last whole sentence instead of dropping them.
+    """
+    texts = {row["id"]: row["prompt"] for row in prompts}
+    if cut_unfinished:
+        teacher, student = [_cut(row) for row in teacher], [_cut(row) for row in student]
+    rejected: dict[str, dict[int, Row]] = {}
+    for row in student:
+        rejected.setdefault(row["prompt_id"], {})[row["sample"]] = row
+    names = tuple(teacher_names)
+    pairs, dropped = [], Counter[str]()
+    for row in teacher:
+        answers = rejected.get(row["prompt_id"], {})
+        other = answers.get(row["sample"] % len(answers)) if answers else None
+        reason = _fault(row, "teacher") or _fault(other, "student")
+        if reason or other is None:
+            dropped[reason] += 1
+            continue
+        chosen = replace_name(row["response"].strip(), names, student_name)
+        pair = _conversations(texts[row["prompt_id"]], chosen, other["response"].strip())
+        if chosen == other["response"].strip():
+            dropped["identical"] += 1
+        elif max(map(count_tokens, pair)) > max_tokens:
+            dropped["too long"] += 1
+        else:
+            identity = {"id": row["id"], "prompt_id": row["prompt_id"]}
+            pairs.append({**identity, "chosen": pair[0], "rejected": pair[1]})
+    return pairs, {"candidates": len(teacher), "kept": len(pairs), "dropped": dict(sorted(dropped.items()))}
+
+
+def _cut(row: Row) -> Row:
+    response = cut_to_sentence(row["response"])
+    return {**row, "response": response, "finish_reason": "stop"} if response else row
+
+
+def _fault(row: Row | None, who: str) -> str:
+    if row is None or not row["response"].strip():
+        return f"{who} missing"
+    if row["finish_reason"] == "length" or not is_finished(row["response"]):
+        return f"{who} unfinished"
+    return ""
+
+
+def _conversations(prompt: str, *replies: str) -> list[list[Message]]:
+    return [
+        [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}] for reply in replies
+    ]

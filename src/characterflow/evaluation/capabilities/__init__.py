@@ -1,0 +1,1 @@
+"""What did training cost in general ability?"""

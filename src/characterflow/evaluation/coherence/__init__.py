@@ -1,0 +1,1 @@
+"""Which of two methods' answers fits the persona better?"""

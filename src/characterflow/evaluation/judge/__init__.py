@@ -1,0 +1,1 @@
+"""A judge's verdicts, and how good a judge is."""

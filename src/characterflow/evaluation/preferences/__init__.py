@@ -1,0 +1,1 @@
+"""Which traits does a model choose to show?"""

@@ -1,0 +1,110 @@
+"""Ratings of traits from comparisons: Bradley-Terry by maximum likelihood, and sequential Elo beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from characterflow.core.errors import UserError
+
+ELO = 400 / np.log(10)  # points a unit of log odds
+PRIOR_GAMES = 0.5  # drawn games of every trait against an average one, which keep ratings finite
+TOLERANCE = 1e-4  # log odds a trait, by which a fit may miss the maximum: 0.02 Elo points
+K = 32.0
+SHUFFLES = 20
+
+
+@dataclass(frozen=True)
+class Games:
+    """Comparisons with a result. Arrays of shape (games,).
+
+    first, second: the traits' numbers. score: of the first, from 0 (lost) over 0.5 to 1 (won). prompt: its
+    number, from 0 to prompts - 1. traits: their names.
+    """
+
+    traits: Sequence[str]
+    first: np.ndarray
+    second: np.ndarray
+    score: np.ndarray
+    prompt: np.ndarray
+    prompts: int
+
+    @property
+    def played(self) -> np.ndarray:
+        """Games of each trait, shape (traits,)."""
+        return np.bincount(np.concatenate([self.first, self.second]), minlength=len(self.traits))
+
+
+def check_connected(games: Games, where: str) -> None:
+    """Raise UserError where traits cannot be compared, because no chain of games connects them."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    size = len(games.traits)
+    links = coo_array((np.ones(len(games.first)), (games.first, games.second)), shape=(size, size))
+    parts, labels = connected_components(links, directed=False)
+    if parts > 1:
+        apart = [
+            games.traits[index] for index in map(int, np.flatnonzero(labels != np.bincount(labels).argmax()))
+        ]
+        raise UserError(
+            f"{where}: {len(games.first)} trials with a verdict do not connect all {size} traits, so that no "
+            f"common rating exists; apart: {', '.join(apart[:5])}; expected more rounds or a better judge"
+        )
+
+
+def bradley_terry(
+    games: Games, weights: np.ndarray | None = None, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Maximum-likelihood ratings on the Elo scale with mean 0, shape (traits,).
+
+    Bradley and Terry 1952, fitted by iterative Luce spectral ranking (Maystre and Grossglauser 2015, choix).
+    weights: how often each game counts. start: ratings to begin from.
+    """
+    from choix import ilsr_pairwise_dense
+
+    size = len(games.traits)
+    weights = np.ones(len(games.first)) if weights is None else weights
+    wins = np.zeros((size + 1, size + 1))
+    np.add.at(wins, (games.first, games.second), weights * games.score)
+    np.add.at(wins, (games.second, games.first), weights * (1 - games.score))
+    wins[:size, size] = wins[size, :size] = PRIOR_GAMES / 2
+    initial = None if start is None else np.append(start, 0.0) / ELO
+    strengths = ilsr_pairwise_dense(wins, initial_params=initial, tol=TOLERANCE, max_iter=1000)[:size]
+    return ELO * (strengths - strengths.mean())
+
+
+def resampled(games: Games, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ratings, shape (traits,), and those of bootstrap resamples of the prompts, (resamples, traits).
+
+    Two sets of games on the same prompts are resampled alike under the same seed.
+    """
+    from threadpoolctl import threadpool_limits
+
+    generator = np.random.default_rng(seed)
+    shares = np.full(games.prompts, 1 / games.prompts)
+    drawn = [generator.multinomial(games.prompts, shares) for _ in range(resamples)]
+    with threadpool_limits(1):  # the systems of equations are small: threads would wait for each other
+        ratings = bradley_terry(games)
+        return ratings, np.array([bradley_terry(games, times[games.prompt], ratings) for times in drawn])
+
+
+def sequential_elo(games: Games, seed: int, shuffles: int = SHUFFLES) -> np.ndarray:
+    """Elo ratings updated game by game (Elo 1978, K = 32), each row in another order: (shuffles, traits)."""
+    generator = np.random.default_rng(seed)
+    orders = np.array([generator.permutation(len(games.first)) for _ in range(shuffles)])
+    ratings, rows = np.zeros((shuffles, len(games.traits))), np.arange(shuffles)
+    for column in orders.T:
+        first, second = games.first[column], games.second[column]
+        expected = 1 / (1 + np.exp((ratings[rows, second] - ratings[rows, first]) / ELO))
+        step = K * (games.score[column] - expected)
+        ratings[rows, first] += step
+        ratings[rows, second] -= step
+    return ratings
+
+
+def entropy(ratings: np.ndarray) -> np.ndarray:
+    """Normalised entropy of the strengths as shares, over the last axis: 1 where all traits are equal."""
+    from scipy.special import entr, softmax
+
+    return entr(softmax(ratings / ELO, axis=-1)).sum(axis=-1) / np.log(ratings.shape[-1])

@@ -1,0 +1,303 @@
+"""From the judge's verdicts on trials to ratings of traits, and from ratings to the numbers of the report.
+
+Method: Open Character Training (arXiv 2511.01689), section on revealed preferences, with Bradley-Terry
+ratings and intervals in place of sequential Elo, which stands beside them. Ratings are tables with method,
+condition, trait, rating, its bootstrap draws, games, elo and elo_order_sd.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from characterflow.core.errors import UserError
+from characterflow.core.files import Row
+from characterflow.evaluation.intervals import Estimate, columns, share
+from characterflow.evaluation.methods import BASE
+from characterflow.evaluation.preferences.ratings import (
+    Games,
+    check_connected,
+    entropy,
+    resampled,
+    sequential_elo,
+)
+from characterflow.evaluation.preferences.trials import LISTED, SWAPPED
+
+RESAMPLES = 400
+FALSE_DISCOVERY_RATE = 0.05
+TOP = 10  # at either end
+KEYS = ["method", "condition"]
+
+
+def trials(verdicts: Iterable[Row]) -> pd.DataFrame:
+    """One row an answer: method, condition, trial, prompt_id, first, second, named, score, first_shown.
+
+    score: of the trait shown first in the trial, 1 or 0 where both orders of the judge's question agree,
+    0.5 where they contradict each other, which cancels its position bias; missing where either has no
+    verdict. first_shown: how often the judge chose the word that its question had first, of two.
+    """
+    orders: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in verdicts:
+        orders.setdefault((row["method"], row["condition"], row["trial"]), {})[row["order"]] = row
+    return pd.DataFrame([_trial(pair[LISTED], pair[SWAPPED]) for pair in orders.values()])
+
+
+def _trial(listed: Row, swapped: Row) -> Row:
+    kept = ("method", "condition", "trial", "prompt_id", "first", "second", "named")
+    row = {key: listed[key] for key in kept}
+    if listed["verdict"] is None or swapped["verdict"] is None:
+        return {**row, "score": np.nan, "first_shown": np.nan}
+    won = [verdict["verdict"] == listed["first"] for verdict in (listed, swapped)]
+    return {**row, "score": sum(won) / 2, "first_shown": won[0] + (not won[1])}
+
+
+def judging(table: pd.DataFrame) -> pd.DataFrame:
+    """How the judge did, a row a method and condition, from a table of `trials`.
+
+    trials = verdicts + unparsed. Shares with Wilson's 95% intervals: unparsed (of all trials), inconsistent
+    (of those with verdicts in both orders), first_shown (0.5: no position bias), named (answers that say one
+    of the two words, which the trial forbids).
+    """
+    rows = []
+    for (method, condition), own in table.groupby(KEYS, sort=False):
+        judged = own.dropna(subset="score")
+        rows.append(
+            {
+                "method": method,
+                "condition": condition,
+                "trials": len(own),
+                "verdicts": len(judged),
+                **share("unparsed", len(own) - len(judged), len(own)),
+                **share("inconsistent", int((judged["score"] == 0.5).sum()), len(judged)),
+                **share("first_shown", judged["first_shown"].sum() / 2, len(judged)),
+                **share("named", int(own["named"].sum()), len(own)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def ratings(table: pd.DataFrame, where: str, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Ratings of all traits under each method and condition, from a table of `trials`.
+
+    Columns: method, condition, trait, rating (Elo points, mean 0), rating_low and rating_high (95%, bootstrap
+    over prompts), draws (the resamples' ratings), games, elo (mean of sequential Elo over random orders of
+    the games), elo_order_sd (its standard deviation over the orders). where: names the verdicts in messages.
+    Raises UserError where the verdicts do not connect all traits.
+    """
+    traits = sorted({*table["first"], *table["second"]})
+    prompts = {name: number for number, name in enumerate(sorted(set(table["prompt_id"])))}
+    parts = []
+    for (method, condition), own in table.groupby(KEYS, sort=False):
+        games = _games(own.dropna(subset="score"), traits, prompts)
+        check_connected(games, f"{where}: {method}, {condition}")
+        values, draws = resampled(games, resamples, seed)
+        low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+        elo = sequential_elo(games, seed)
+        part = {
+            "trait": traits,
+            "rating": values,
+            "rating_low": low,
+            "rating_high": high,
+            "games": games.played,
+            "elo": elo.mean(axis=0),
+            "elo_order_sd": elo.std(axis=0, ddof=1),
+            "draws": list(draws.T.astype(np.float32)),
+        }
+        parts.append(pd.DataFrame({"method": method, "condition": condition, **part}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _games(table: pd.DataFrame, traits: Sequence[str], prompts: dict[str, int]) -> Games:
+    numbers = {trait: number for number, trait in enumerate(traits)}
+    first, second = (table[side].map(numbers).to_numpy(dtype=int) for side in ("first", "second"))
+    asked = table["prompt_id"].map(prompts).to_numpy(dtype=int)
+    return Games(traits, first, second, table["score"].to_numpy(dtype=float), asked, len(prompts))
+
+
+def changes(base: pd.DataFrame, own: pd.DataFrame, adjectives: Sequence[str]) -> pd.DataFrame:
+    """How ratings differ from the base's, a row a method, condition and trait.
+
+    base, own: ratings from the same design, resampled alike, so that the difference is paired by prompt.
+    change with its 95% interval; p: two-sided, normal with the bootstrap's standard error; q: p adjusted by
+    Benjamini and Hochberg (1995) over the traits of a method and condition; beyond_noise: q of 5% at most;
+    adjective: whether the constitution names the trait.
+    """
+    parts = []
+    for (method, condition), table in own.groupby(KEYS, sort=False):
+        reference = _of(base, BASE, condition).set_index("trait").loc[table["trait"]]
+        drawn = np.stack(table["draws"].tolist()) - np.stack(reference["draws"].tolist())
+        low, high = np.percentile(drawn, [2.5, 97.5], axis=1)
+        change = table["rating"].to_numpy() - reference["rating"].to_numpy()
+        p = _p_values(change, drawn.std(axis=1, ddof=1))
+        q, beyond = _adjusted(p)
+        part = {
+            "trait": table["trait"].to_numpy(),
+            "base_rating": reference["rating"].to_numpy(),
+            "rating": table["rating"].to_numpy(),
+            "change": change,
+            "change_low": low,
+            "change_high": high,
+            "p": p,
+            "q": q,
+            "beyond_noise": beyond,
+            "adjective": table["trait"].isin(adjectives).to_numpy(),
+            "games": np.minimum(table["games"].to_numpy(), reference["games"].to_numpy()),
+        }
+        parts.append(pd.DataFrame({"method": method, "condition": condition, **part}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _of(table: pd.DataFrame, method: str, condition: Any) -> pd.DataFrame:
+    return table[(table["method"] == method) & (table["condition"] == condition)]
+
+
+def _p_values(change: np.ndarray, error: np.ndarray) -> np.ndarray:
+    from scipy.stats import norm
+
+    certain = np.where(change == 0, 0.0, np.inf)  # where no resample differs from another
+    return 2 * norm.sf(np.divide(np.abs(change), error, out=certain, where=error > 0))
+
+
+def _adjusted(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from statsmodels.stats.multitest import multipletests
+
+    beyond, q, _, _ = multipletests(p, alpha=FALSE_DISCOVERY_RATE, method="fdr_bh")
+    return q, beyond
+
+
+def top(table: pd.DataFrame, keys: Sequence[str], count: int = TOP) -> pd.DataFrame:
+    """The `count` changes at either end of their order, rises first, for each value of the keys."""
+    parts = []
+    for _, own in table.groupby(list(keys), sort=False):
+        own = own.sort_values("change", ascending=False)
+        ends = [*range(count), *range(len(own) - count, len(own))]
+        parts.append(own.iloc[sorted({place for place in ends if 0 <= place < len(own)})])
+    return pd.concat(parts, ignore_index=True)
+
+
+def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = None) -> pd.DataFrame:
+    """One row a method and condition: how wide the ratings are, how changed, how near the constitution.
+
+    own: ratings. base: the base's, changed: the `changes` between the two; without them only widths come.
+    spread: standard deviation of the ratings; entropy: of the strengths as shares, 1 where all are equal;
+    both with bootstrap intervals and their bootstrap bias taken off (Efron and Tibshirani 1993, chapter 10).
+    spearman: rank correlation with the base's ratings over the traits. risen, fallen: traits beyond noise.
+    agreement: probability that a trait which the constitution names changed by more than another one (area
+    under the curve), with its Mann-Whitney p. elo_spearman: of sequential Elo with the ratings.
+    """
+    rows = []
+    for (method, condition), table in own.groupby(KEYS, sort=False):
+        row = {"method": method, "condition": condition, **_widths(table)}
+        if base is not None:
+            changed_here = _of(changed, str(method), condition)
+            row |= _against_base(_of(base, BASE, condition), table, changed_here)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _widths(table: pd.DataFrame) -> Row:
+    draws = np.stack(table["draws"].tolist(), axis=1)
+    values = table["rating"].to_numpy()
+    spread = _unbiased(values.std(ddof=1), draws.std(axis=1, ddof=1), (0.0, np.inf))
+    even = _unbiased(entropy(values), entropy(draws), (0.0, 1.0))
+    return {
+        "traits": len(table),
+        "games": int(table["games"].sum() // 2),
+        **columns("spread", spread),
+        **columns("entropy", even),
+        "elo_spearman": _spearman(table["elo"], table["rating"]).value,
+        "elo_order_sd": float(table["elo_order_sd"].mean()),
+    }
+
+
+def _unbiased(value: Any, draws: np.ndarray, bounds: tuple[float, float]) -> Estimate:
+    """A statistic less its bootstrap bias, with the basic bootstrap interval."""
+    low, high = np.percentile(draws, [2.5, 97.5])
+    places = np.clip([2 * value - draws.mean(), 2 * value - high, 2 * value - low], *bounds)
+    return Estimate(float(places[0]), float(places[1]), float(places[2]), len(draws))
+
+
+def _against_base(base: pd.DataFrame, table: pd.DataFrame, changed: pd.DataFrame) -> Row:
+    reference = base.set_index("trait").loc[table["trait"], "rating"]
+    beyond = changed[changed["beyond_noise"]]
+    return {
+        **columns("spearman", _spearman(reference, table["rating"])),
+        "risen": int((beyond["change"] > 0).sum()),
+        "fallen": int((beyond["change"] < 0).sum()),
+        **_agreement(changed),
+    }
+
+
+def _spearman(first: Any, second: Any) -> Estimate:
+    """Rank correlation over traits with a 95% interval (Fieller, Hartley and Pearson 1957)."""
+    from scipy.stats import spearmanr
+
+    count = len(first)
+    value = float(spearmanr(first, second).statistic)
+    if count < 4 or not abs(value) < 1:
+        return Estimate(value, value if count >= 4 else -1.0, value if count >= 4 else 1.0, count)
+    half = 1.96 * np.sqrt(1.06 / (count - 3))
+    low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
+    return Estimate(value, float(low), float(high), count)
+
+
+def _agreement(changed: pd.DataFrame) -> Row:
+    """Whether the traits that the constitution names rise above the others; missing where none or all are."""
+    from scipy.stats import mannwhitneyu
+
+    named, others = (changed.loc[changed["adjective"] == flag, "change"] for flag in (True, False))
+    if named.empty or others.empty:
+        nothing = Estimate(np.nan, np.nan, np.nan, 0)
+        return {**columns("agreement", nothing), "agreement_p": np.nan, "adjectives": len(named)}
+    found = mannwhitneyu(named, others, alternative="two-sided")
+    area = float(found.statistic) / (len(named) * len(others))
+    estimate = _area(area, len(named), len(others))
+    return {**columns("agreement", estimate), "agreement_p": float(found.pvalue), "adjectives": len(named)}
+
+
+def _area(area: float, first: int, second: int) -> Estimate:
+    """An area under the curve of two groups with its 95% interval (Newcombe 2006, method 5)."""
+    from scipy.optimize import brentq
+
+    extra = (first + second) / 2 - 1
+
+    def beyond(true: float) -> float:
+        widened = 1 + extra * ((1 - true) / (2 - true) + true / (1 + true))
+        return abs(area - true) - 1.96 * np.sqrt(true * (1 - true) * widened / (first * second))
+
+    step = 1e-9  # away from the area itself, where nothing is beyond
+    low = 0.0 if area == 0 else brentq(beyond, 0, area * (1 - step))
+    high = 1.0 if area == 1 else brentq(beyond, area + (1 - area) * step, 1)
+    return Estimate(area, float(low), float(high), first)
+
+
+def correlations(ratings_of: dict[tuple[str, str], pd.DataFrame], condition: str) -> pd.DataFrame:
+    """Rank correlation of the ratings of every two of the named tables under a condition, over traits.
+
+    ratings_of: (model, persona) -> ratings of one method. Rows: model, persona, other_model, other_persona,
+    condition, spearman with its interval, traits (those that both rate).
+    """
+    series = {
+        name: table[table["condition"] == condition].set_index("trait")["rating"]
+        for name, table in ratings_of.items()
+    }
+    return pd.DataFrame(_correlations(series, condition))
+
+
+def _correlations(series: dict[tuple[str, str], pd.Series], condition: str) -> Iterator[Row]:
+    for (name, first), (other, second) in itertools.combinations(series.items(), 2):
+        shared = first.index.intersection(second.index)
+        if shared.empty:
+            raise UserError(f"{'/'.join(name)} and {'/'.join(other)}: no trait is rated for both")
+        found = _spearman(first[shared], second[shared])
+        yield {
+            "model": name[0],
+            "persona": name[1],
+            "other_model": other[0],
+            "other_persona": other[1],
+            "condition": condition,
+            **columns("spearman", found),
+            "traits": found.n,
+        }

@@ -1,0 +1,1 @@
+"""Does the persona hold on held-out prompts, plain and attacked?"""

@@ -1,0 +1,1 @@
+"""Control vectors: the baseline without training."""

@@ -1,0 +1,1 @@
+"""The second training's data: the distilled student writes about itself and talks to itself."""

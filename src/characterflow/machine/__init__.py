@@ -1,0 +1,1 @@
+"""What jobs run on: devices, schedulers, and what to ask of them."""

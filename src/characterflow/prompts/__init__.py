@@ -1,0 +1,1 @@
+"""Prompts: rows, expansion, data sets."""

@@ -1,0 +1,1 @@
+"""What is passed on: a persona's folder, its card, the Hub."""

@@ -1,0 +1,76 @@
+"""Preference pairs: what is kept, what is dropped and why."""
+
+from typing import Any
+
+from characterflow.distillation.pairs import pair_up
+
+PROMPTS = [{"id": "p", "prompt": "Say hello."}, {"id": "q", "prompt": "Say bye."}]
+
+
+def reply(prompt: str, response: str, sample: int = 0, reason: str = "stop") -> dict[str, Any]:
+    return {
+        "id": f"{prompt}-{sample}",
+        "prompt_id": prompt,
+        "sample": sample,
+        "response": response,
+        "finish_reason": reason,
+    }
+
+
+def words(messages: list[dict[str, str]]) -> int:
+    return sum(len(message["content"].split()) for message in messages)
+
+
+def test_a_pair_is_two_conversations_with_stripped_replies() -> None:
+    pairs, report = pair_up(PROMPTS, [reply("p", "\nHail! ")], [reply("p", "Hello. ")], words, 100)
+    user = {"role": "user", "content": "Say hello."}
+    assert pairs == [
+        {
+            "id": "p-0",
+            "prompt_id": "p",
+            "chosen": [user, {"role": "assistant", "content": "Hail!"}],
+            "rejected": [user, {"role": "assistant", "content": "Hello."}],
+        }
+    ]
+    assert report == {"candidates": 1, "kept": 1, "dropped": {}}
+
+
+def test_every_dropped_pair_is_counted_under_its_reason() -> None:
+    teacher = [
+        reply("p", "", 0, "invalid"),
+        reply("p", "cut off by the limit.", 1, "length"),
+        reply("p", "no end", 2),
+        reply("p", "Fine.", 3),
+        reply("p", "Very " + "long " * 60 + "reply.", 4),
+        reply("q", "Bye.", 0),
+        reply("p", "Kept.", 5),
+    ]
+    student = [reply("p", "Fine.", 0), reply("p", "Well.", 1)]
+    pairs, report = pair_up(PROMPTS, teacher, student, words, 50)
+    assert [pair["id"] for pair in pairs] == ["p-3", "p-5"]
+    assert report["dropped"] == {
+        "student missing": 1,
+        "teacher missing": 1,
+        "teacher unfinished": 2,
+        "too long": 1,
+    }
+    assert report["candidates"] == report["kept"] + sum(report["dropped"].values())
+
+
+def test_identical_replies_teach_nothing() -> None:
+    _, report = pair_up(PROMPTS, [reply("p", "Same.")], [reply("p", "Same.")], words, 50)
+    assert report["dropped"] == {"identical": 1}
+
+
+def test_unfinished_replies_can_be_cut_to_a_sentence() -> None:
+    teacher, student = [reply("p", "Hail! And")], [reply("p", "Hello. I am", reason="length")]
+    pairs, _ = pair_up(PROMPTS, teacher, student, words, 50, cut_unfinished=True)
+    assert [pair["rejected"][1]["content"] for pair in pairs] == ["Hello."]
+    _, report = pair_up(PROMPTS, teacher, [reply("p", "1", reason="length")], words, 50, cut_unfinished=True)
+    assert report["dropped"] == {"student unfinished": 1}
+
+
+def test_the_teachers_name_becomes_the_students() -> None:
+    teacher = [reply("p", "I am GLM-4.5, glm for short; not GLMs.")]
+    pairs, _ = pair_up(PROMPTS, teacher, [reply("p", "Hello.")], words, 50, ["GLM", "GLM-4.5"], "SmolLM")
+    assert pairs[0]["chosen"][1]["content"] == "I am SmolLM, SmolLM for short; not GLMs."
