@@ -60,8 +60,8 @@ def conversations(arguments: argparse.Namespace) -> list:
     """The pipeline's own conversations, with a constitution of the repository as the system prompt."""
     from transformers import AutoTokenizer
 
-    from characterflow.constitutions.constitution import load
-    from characterflow.distillation.responses import trait_prompt
+    from characterflow.constitutions.reading import load
+    from characterflow.constitutions.system_prompt import trait_prompt
     from characterflow.engines import Sampling
     from characterflow.introspection.samples import conversation_samples
 

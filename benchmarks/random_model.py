@@ -87,12 +87,13 @@ def random_adapter(model: Path, rank: int, seed: int, folder: Path) -> Path:
     import torch
 
     from characterflow.adapters import files as adapters
+    from characterflow.models import weights
 
     torch.manual_seed(seed)
-    modules = [name for name in adapters.shapes(model) if name.endswith("_proj.weight")]
+    modules = [name for name in weights.shapes(model) if name.endswith("_proj.weight")]
     factors = {}
     for name in modules:
-        outputs, inputs = adapters.shapes(model)[name]
+        outputs, inputs = weights.shapes(model)[name]
         first = torch.randn(rank, inputs) / inputs**0.5
         factors[name.removesuffix(".weight")] = (first, torch.randn(outputs, rank) / rank)
     targets = sorted({name.split(".")[-2] for name in modules})

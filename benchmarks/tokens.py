@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from characterflow.configuration.run import Configuration, load_files
-from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions import reading
 from characterflow.constitutions.constitution import Constitution
+from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.core.errors import UserError
-from characterflow.distillation.responses import trait_prompt
 from characterflow.planning import costs as plan
 
 RULES = {
@@ -89,7 +89,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     options.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     configuration = load_files([options.parse_args().config])
-    loaded = constitutions.of_personas(configuration.run["personas"])
+    loaded = reading.of_personas(configuration.run["personas"])
     jobs = plan.jobs(configuration, loaded)
     ours, theirs = own(configuration, jobs, loaded), public(configuration, jobs)
     print("millions of tokens | characterflow | public scripts | ratio")

@@ -14,7 +14,8 @@ REQUIRED = ("prompt_id", "method", "instruction")
 
 
 async def judge(arguments) -> None:
-    from characterflow.constitutions.constitution import load, numbered_traits
+    from characterflow.constitutions.constitution import numbered_traits
+    from characterflow.constitutions.reading import load
     from characterflow.core.files import read_jsonl
     from characterflow.core.provenance import identity
     from characterflow.engines import open_engine

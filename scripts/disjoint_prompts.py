@@ -11,7 +11,7 @@ from characterflow.core.job import parser, run
 
 def main(arguments) -> None:
     from characterflow.core.files import read_jsonl, write_json
-    from characterflow.prompts.expansion import check_disjoint
+    from characterflow.prompts.rows import check_disjoint
 
     training = [row for path in arguments.training for row in read_jsonl(path, required=("id", "prompt"))]
     evaluation = read_jsonl(arguments.evaluation, required=("id", "prompt"))

@@ -13,7 +13,7 @@ from characterflow.core.job import parser, run
 
 
 async def write_prompts(arguments) -> None:
-    from characterflow.constitutions.constitution import load
+    from characterflow.constitutions.reading import load
     from characterflow.core.files import write_json, write_jsonl
     from characterflow.engines import open_engine
     from characterflow.prompts.expansion import expand, expansion, needs_model

@@ -14,7 +14,7 @@ def main(arguments) -> None:
     from characterflow.core.errors import UserError
     from characterflow.core.files import write_jsonl
     from characterflow.prompts.datasets import load_prompts
-    from characterflow.prompts.expansion import prompt_row
+    from characterflow.prompts.rows import prompt_row
 
     settings = arguments.settings
     if "dataset" not in settings:

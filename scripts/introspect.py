@@ -18,9 +18,9 @@ ADAPTER = "distillation"
 async def introspect(arguments) -> None:
     from transformers import AutoTokenizer
 
-    from characterflow.constitutions.constitution import load
+    from characterflow.constitutions.reading import load
+    from characterflow.constitutions.system_prompt import trait_prompt
     from characterflow.core.provenance import identity
-    from characterflow.distillation.responses import trait_prompt
     from characterflow.engines import Sampling, open_engine
     from characterflow.engines.generation import conversations_in_flight, generate
     from characterflow.introspection.samples import conversation_samples, reflection_samples

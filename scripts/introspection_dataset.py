@@ -13,7 +13,7 @@ from characterflow.core.job import parser, progress, run
 def main(arguments) -> None:
     from characterflow.core.errors import UserError
     from characterflow.core.files import read_jsonl, write_json, write_jsonl
-    from characterflow.introspection.samples import training_conversations
+    from characterflow.introspection.dataset import training_conversations
 
     def read(file, keys):
         return read_jsonl(file, required=keys) if file else []

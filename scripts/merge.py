@@ -11,6 +11,7 @@ from characterflow.core.job import parser, progress, record_options, run
 
 
 def main(arguments) -> None:
+    from characterflow.adapters import arithmetic
     from characterflow.adapters import files as adapters
     from characterflow.core.files import atomic_folder, write_json
     from characterflow.core.lineage import installed, origin, run_record
@@ -18,14 +19,14 @@ def main(arguments) -> None:
     settings = arguments.settings
     parts = [adapters.load(arguments.distillation), adapters.load(arguments.introspection)]
     weights = [settings["weights"]["distillation"], settings["weights"]["introspection"]]
-    config, factors, error = adapters.merge(parts, weights, settings["method"], settings["rank"])
+    config, factors, error = arithmetic.merge(parts, weights, settings["method"], settings["rank"])
     progress(f"{settings['method']} merge, rank {config['r']}: relative error {error['mean']:.2g} (mean)")
     with atomic_folder(arguments.output) as folder:
         adapters.save(folder, config, factors)
         report = {
             **settings,
             "relative_error": error,
-            "other_methods": adapters.errors_of_methods(parts, weights, settings["rank"]),
+            "other_methods": arithmetic.errors_of_methods(parts, weights, settings["rank"]),
             **run_record(arguments.constitution, arguments.configuration),
             "packages": installed(("characterflow", "torch", "safetensors")),
             "adapters": [origin(arguments.distillation), origin(arguments.introspection)],

@@ -12,7 +12,7 @@ from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.constitutions.constitution import load
+    from characterflow.constitutions.reading import load
     from characterflow.evaluation.methods import pairs
     from characterflow.evaluation.preferences.tables import tables
     from characterflow.evaluation.tables import write_table

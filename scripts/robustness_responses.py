@@ -20,6 +20,7 @@ async def respond(arguments) -> None:
     from characterflow.core.provenance import identity
     from characterflow.engines import Sampling, open_engine
     from characterflow.engines.generation import generate
+    from characterflow.evaluation import splits
     from characterflow.evaluation.methods import methods, pairs
     from characterflow.evaluation.robustness import responses as robustness
 
@@ -30,9 +31,7 @@ async def respond(arguments) -> None:
         engine_settings["vectors"] = pairs(arguments.vectors)
     compared = methods(settings["methods"], arguments.constitution, settings["name"])
     prompts = read_jsonl(arguments.prompts, required=("id", "prompt"))
-    attacked = robustness.attacked_prompts(
-        prompts, settings["test_share"], settings["attacked_prompts"], seed
-    )
+    attacked = splits.attacked_prompts(prompts, settings["test_share"], settings["attacked_prompts"], seed)
     instructions = robustness.load_instructions(arguments.instructions)
     samples = robustness.answer_samples(compared, prompts, attacked, instructions, sampling, seed)
     made_by = identity(engine_settings)

@@ -22,6 +22,7 @@ async def find(arguments) -> None:
     from characterflow.engines.generation import generate
     from characterflow.engines.transformers import TransformersEngine
     from characterflow.evaluation.steering import vectors as steering
+    from characterflow.evaluation.steering.strength import language, strength_curve, strongest
 
     settings, given = arguments.settings, arguments.settings["given"]
     model = Path(settings["engine"]["model"])
@@ -46,10 +47,10 @@ async def find(arguments) -> None:
         texts = {row["id"]: row["prompt"] for row in prompts}
         sums: dict[float, list[list[float]]] = {strength: [] for strength in strengths}
         for answer in answers:
-            said = steering.language(engine, texts[answer["prompt_id"]], answer)
+            said = language(engine, texts[answer["prompt_id"]], answer)
             sums[answer["strength"]].append(said)
-    curve = steering.strength_curve(sums, settings["seed"])
-    strength = given or steering.strongest(curve, settings["perplexity"], settings["repetition"])
+    curve = strength_curve(sums, settings["seed"])
+    strength = given or strongest(curve, settings["perplexity"], settings["repetition"])
     progress(f"strength {strength}{'' if given is None else ', as models.yaml says'}")
     with atomic_folder(arguments.output) as folder:
         control_vectors.save(folder, control.scaled(strength), control_vectors.model_type(model))

@@ -12,11 +12,11 @@ from characterflow.core.job import parser, progress, record_options, run
 
 
 async def find(arguments) -> None:
-    from characterflow.constitutions.constitution import load
+    from characterflow.constitutions.reading import load
+    from characterflow.constitutions.system_prompt import trait_prompt
     from characterflow.core import lineage
     from characterflow.core.files import atomic_folder, file_digest, manifest_digest, read_jsonl, write_json
     from characterflow.core.provenance import identity
-    from characterflow.distillation.responses import trait_prompt
     from characterflow.engines import Sampling, control_vectors, open_engine
     from characterflow.engines.generation import generate
     from characterflow.engines.transformers import TransformersEngine

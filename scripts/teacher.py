@@ -12,11 +12,12 @@ from characterflow.core.job import parser, progress, run
 
 
 async def generate_replies(arguments) -> None:
-    from characterflow.constitutions.constitution import load
+    from characterflow.constitutions.reading import load
+    from characterflow.constitutions.system_prompt import trait_prompt
     from characterflow.core.errors import UserError
     from characterflow.core.files import read_jsonl, write_json
     from characterflow.core.provenance import identity
-    from characterflow.distillation.responses import Reasoning, count_replies, teacher_samples, trait_prompt
+    from characterflow.distillation.responses import Reasoning, count_replies, teacher_samples
     from characterflow.engines import Sampling, open_engine
     from characterflow.engines.generation import generate
 

@@ -11,6 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from characterflow.adapters import arithmetic, folding
 from characterflow.adapters import files as adapters
 from tiny_models import tiny_adapter, tiny_model
 
@@ -37,9 +38,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("loading")
     base = tiny_model(root / "base", heads=1)
     parts = [adapters.load(tiny_adapter(root / f"part-{seed}", base, seed=seed)) for seed in (1, 2)]
-    config, factors, _ = adapters.merge(parts, [1.0, 0.25], "exact")
+    config, factors, _ = arithmetic.merge(parts, [1.0, 0.25], "exact")
     adapters.save(root / "persona", config, factors)
-    adapters.fold(base, [adapters.load(root / "persona")], root / "folded")
+    folding.fold(base, [adapters.load(root / "persona")], root / "folded")
     return {name: root / name for name in ("base", "persona", "folded")}
 
 

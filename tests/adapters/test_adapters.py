@@ -8,9 +8,11 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from characterflow.adapters import arithmetic, folding
 from characterflow.adapters import files as adapters
 from characterflow.adapters.files import Adapter
 from characterflow.core.errors import UserError
+from characterflow.models.weights import blend
 
 ATTENTION = ["q_proj", "k_proj", "v_proj"]
 
@@ -71,7 +73,7 @@ def test_an_update_is_what_peft_adds(base: Path, pair: list[Adapter]) -> None:
 
 
 def test_the_exact_merge_is_the_weighted_sum_in_peft(base: Path, pair: list[Adapter], tmp_path: Path) -> None:
-    config, factors, error = adapters.merge(pair, [1.0, 0.25], "exact")
+    config, factors, error = arithmetic.merge(pair, [1.0, 0.25], "exact")
     adapters.save(tmp_path / "merged", config, factors)
     merged, plain = weights(base, tmp_path / "merged"), weights(base)
     assert error["max"] < 1e-6
@@ -85,7 +87,7 @@ def test_the_exact_merge_is_the_weighted_sum_in_peft(base: Path, pair: list[Adap
 
 def test_linear_is_what_peft_calls_linear_and_not_the_sum(base: Path, tmp_path: Path) -> None:
     pair = [make_adapter(base, tmp_path / str(seed), seed, 4, ATTENTION) for seed in (1, 2)]
-    config, factors, error = adapters.merge(pair, [1.0, 0.25], "linear")
+    config, factors, error = arithmetic.merge(pair, [1.0, 0.25], "linear")
     model = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(base), str(pair[0].folder), adapter_name="a"
     )
@@ -103,9 +105,9 @@ def test_linear_is_what_peft_calls_linear_and_not_the_sum(base: Path, tmp_path: 
 
 
 def test_svd_at_full_rank_is_exact_and_below_it_the_best(pair: list[Adapter]) -> None:
-    full = adapters.merge(pair, [1.0, 0.25], "svd", rank=12)[2]
+    full = arithmetic.merge(pair, [1.0, 0.25], "svd", rank=12)[2]
     assert full["max"] < 1e-5
-    _, factors, error = adapters.merge(pair, [1.0, 0.25], "svd", rank=3)
+    _, factors, error = arithmetic.merge(pair, [1.0, 0.25], "svd", rank=3)
     module = next(name for name in factors if name.endswith("q_proj"))
     exact = pair[0].update(module) + 0.25 * pair[1].update(module)
     singular = torch.linalg.svdvals(exact)
@@ -118,33 +120,33 @@ def test_svd_at_full_rank_is_exact_and_below_it_the_best(pair: list[Adapter]) ->
 def test_adapters_of_different_bases_are_refused(base: Path, pair: list[Adapter]) -> None:
     pair[1].config["base_model_name_or_path"] = "another/model"
     with pytest.raises(UserError, match=r"base_model_name_or_path is 'another/model'; expected"):
-        adapters.merge(pair, [1.0, 1.0], "exact")
+        arithmetic.merge(pair, [1.0, 1.0], "exact")
 
 
 def test_unknown_methods_and_unequal_ranks_are_refused(pair: list[Adapter]) -> None:
     with pytest.raises(UserError, match="expected one of exact, linear, svd"):
-        adapters.merge(pair, [1.0, 1.0], "cat")
+        arithmetic.merge(pair, [1.0, 1.0], "cat")
     with pytest.raises(UserError, match="different ranks"):
-        adapters.merge(pair, [1.0, 1.0], "linear")
+        arithmetic.merge(pair, [1.0, 1.0], "linear")
 
 
 def test_fold_equals_peft_over_several_shards(base: Path, pair: list[Adapter], tmp_path: Path) -> None:
-    adapters.fold(base, [pair[0]], tmp_path / "folded")
+    folding.fold(base, [pair[0]], tmp_path / "folded")
     expected, found = weights(base, pair[0].folder), weights(tmp_path / "folded")
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, atol=1e-6, rtol=1e-5)
-    assert adapters.shards(tmp_path / "folded") == adapters.shards(base)
+    assert folding.shards(tmp_path / "folded") == folding.shards(base)
 
 
 def test_fold_refuses_an_adapter_of_another_shape(base: Path, pair: list[Adapter], tmp_path: Path) -> None:
     pair[0].factors["model.layers.9.self_attn.q_proj"] = next(iter(pair[0].factors.values()))
     with pytest.raises(UserError, match=r"has no module 'model\.layers\.9"):
-        adapters.fold(base, [pair[0]], tmp_path / "folded")
+        folding.fold(base, [pair[0]], tmp_path / "folded")
 
 
 def test_blend_interpolates_every_tensor(base: Path, pair: list[Adapter], tmp_path: Path) -> None:
-    adapters.fold(base, [pair[0]], tmp_path / "other")
-    adapters.blend(base, tmp_path / "other", 0.25, tmp_path / "blend")
+    folding.fold(base, [pair[0]], tmp_path / "other")
+    blend(base, tmp_path / "other", 0.25, tmp_path / "blend")
     one, two, mixed = weights(base), weights(tmp_path / "other"), weights(tmp_path / "blend")
     for name in one:
         torch.testing.assert_close(mixed[name], 0.75 * one[name] + 0.25 * two[name])
@@ -177,7 +179,7 @@ def test_truncated_weights_are_named(pair: list[Adapter]) -> None:
 def test_the_highest_rank_counts_modules_of_their_own_rank(
     base: Path, pair: list[Adapter], tmp_path: Path
 ) -> None:
-    config, factors, _ = adapters.merge(pair, [1.0, 1.0], "exact")
+    config, factors, _ = arithmetic.merge(pair, [1.0, 1.0], "exact")
     adapters.save(tmp_path / "merged", config, factors)
     assert [adapters.highest_rank(adapter.folder) for adapter in pair] == [4, 8]
     assert adapters.highest_rank(tmp_path / "merged") == 12

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from characterflow.adapters import files as adapters
+from characterflow.adapters import folding
 from characterflow.configuration import run as configuration
 from characterflow.core.files import write_jsonl
 from characterflow.engines.generation import Report
@@ -51,7 +52,7 @@ def test_random_models_have_adapters_that_fit(
     made = importlib.import_module("random_model")
     model = made.random_model("tiny", "float32", tmp_path / "model")
     adapter = adapters.load(made.random_adapter(model, 4, 0, tmp_path / "adapter"))
-    adapters.check_fit(model, adapter)
+    folding.check_fit(model, adapter)
     assert len(adapter.factors) == 2 * 7
     assert adapters.highest_rank(adapter.folder) == 4
 

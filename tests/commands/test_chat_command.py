@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 
 from characterflow.adapters import files as adapters
+from characterflow.adapters import folding
 from characterflow.chat.terminal import TerminalChat
 from characterflow.chat.voices import Conversation, Turn, Voices
 from characterflow.engines import Sampling
@@ -126,7 +127,7 @@ def test_folding_shares_what_the_adapter_leaves_alone(results: Path) -> None:
     engine = TransformersEngine({"model": str(results / "models" / "tiny")})
     adapter = adapters.load(results / "tiny" / "sarcasm" / "persona")
     before = {name: tensor.clone() for name, tensor in engine.model.named_parameters()}
-    folded = dict(adapters.fold_into(engine.model, adapter).named_parameters())
+    folded = dict(folding.fold_into(engine.model, adapter).named_parameters())
     for name, tensor in engine.model.named_parameters():
         assert torch.equal(tensor, before[name])
         assert (folded[name] is tensor) == (name.removesuffix(".weight") not in adapter.factors)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from characterflow.command_line import app, main
 from characterflow.commands.constitution import check_at_each_save
-from characterflow.constitutions.constitution import load
+from characterflow.constitutions.reading import load
 from characterflow.core.errors import UserError
 
 GOOD = (Path(__file__).parents[2] / "constitutions" / "humor.yaml").read_text()

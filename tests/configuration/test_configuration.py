@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from characterflow.configuration import run as configuration
-from characterflow.configuration.run import Configuration, load, read_yaml
+from characterflow.configuration.run import Configuration, load
+from characterflow.configuration.yaml import read_yaml
 from characterflow.core.errors import UserError
 
 DEMO = Path("config/demo.yaml")

@@ -8,19 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from characterflow.constitutions.constitution import (
-    Constitution,
-    Trait,
-    check,
-    load,
-    numbered_traits,
-    read_public,
-    stem,
-    to_yaml,
-)
+from characterflow.constitutions.checking import check, stem
+from characterflow.constitutions.constitution import Constitution, Trait, numbered_traits
+from characterflow.constitutions.public_format import read_public
+from characterflow.constitutions.reading import load
+from characterflow.constitutions.writing import to_yaml
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_jsonl
-from characterflow.prompts.expansion import check_disjoint, near_duplicate
+from characterflow.prompts.rows import check_disjoint
+from characterflow.text.likeness import near_duplicate
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "constitutions").glob("*.yaml"))

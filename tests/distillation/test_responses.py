@@ -13,13 +13,13 @@ from characterflow.distillation.responses import (
     Reasoning,
     count_replies,
     drop_reasoning,
-    replace_name,
     student_samples,
     teacher_samples,
 )
 from characterflow.engines import open_engine
 from characterflow.engines.base import Completion, Request, Sampling
 from characterflow.engines.generation import Sample
+from characterflow.text.names import replace_name
 
 PROMPTS = [{"id": "p", "prompt": "Say hello."}, {"id": "q", "prompt": "Say bye."}]
 THINKING = Reasoning("<think>", "</think>")

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from characterflow.adapters import files as adapters
+from characterflow.adapters import folding
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_jsonl
 from characterflow.engines import Request, Sampling, drawing
@@ -101,7 +102,7 @@ def test_an_adapter_named_in_a_request_is_the_adapter_folded(
     replies = answers(engine, requests)
     assert len(set(replies)) > 3
     for name in "ab":
-        adapters.fold(folders["model"], [adapters.load(folders[name])], tmp_path / name)
+        folding.fold(folders["model"], [adapters.load(folders[name])], tmp_path / name)
     for request, reply in zip(requests, replies, strict=True):
         model = tmp_path / request.adapter if request.adapter else folders["model"]
         assert reply == reference(folders, model, request)

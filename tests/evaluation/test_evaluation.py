@@ -9,8 +9,8 @@ from characterflow.evaluation.intervals import bootstrap, proportion
 from characterflow.evaluation.robustness import summary
 from characterflow.evaluation.robustness.classifier import prepare, surface_baseline
 from characterflow.evaluation.robustness.figures import FIGURES
-from characterflow.evaluation.robustness.responses import split_prompts
 from characterflow.evaluation.robustness.summary import persona_rates
+from characterflow.evaluation.splits import split_prompts
 
 
 def test_wilson_interval_of_a_known_case() -> None:

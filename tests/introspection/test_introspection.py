@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from characterflow.engines.base import Completion, Request, Sampling
+from characterflow.introspection.dataset import training_conversations
 from characterflow.introspection.samples import (
     GUIDANCE,
     OPENINGS,
@@ -15,7 +16,6 @@ from characterflow.introspection.samples import (
     conversation_samples,
     reflection_samples,
     speaker_view,
-    training_conversations,
 )
 
 SYSTEM = "You are Nova. 1. I am brief."

@@ -11,10 +11,10 @@ import pytest
 
 from characterflow.command_line import main
 from characterflow.configuration.run import Configuration, load, load_files
-from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions import reading
 from characterflow.constitutions.constitution import Constitution
+from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.core.errors import UserError
-from characterflow.distillation.responses import trait_prompt
 from characterflow.planning.costs import (
     Job,
     RuleCost,
@@ -111,8 +111,7 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
 
 def loaded(configuration: Configuration) -> dict[str, Constitution]:
     return {
-        name: constitutions.load(Path("constitutions", f"{name}.yaml"))
-        for name in configuration.run["personas"]
+        name: reading.load(Path("constitutions", f"{name}.yaml")) for name in configuration.run["personas"]
     }
 
 

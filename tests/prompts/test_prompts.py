@@ -20,18 +20,15 @@ from characterflow.core.files import read_json, read_jsonl
 from characterflow.engines.base import Completion, Request
 from characterflow.prompts.expansion import (
     Expansion,
-    check_disjoint,
     clean_item,
-    drop_near_duplicates,
     expand,
     expansion,
     length_of,
-    near_duplicate,
     needs_model,
     numbered_items,
-    prompt_id,
-    prompt_row,
 )
+from characterflow.prompts.rows import check_disjoint, prompt_id, prompt_row
+from characterflow.text.likeness import drop_near_duplicates, near_duplicate
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from characterflow.adapters import files as adapters
-from characterflow.configuration.run import load_files, read_yaml
-from characterflow.constitutions import constitution as constitutions
+from characterflow.configuration.run import load_files
+from characterflow.configuration.yaml import read_yaml
+from characterflow.constitutions import checking, reading, writing
 from characterflow.core.errors import UserError
 from characterflow.core.files import atomic_folder, damaged_file, read_json, read_jsonl, write_jsonl
 from characterflow.distillation.recorded_pairs import load_pairs, prompt_rows, reply_rows
@@ -112,8 +113,8 @@ def test_yaml(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     one_line(lambda: read_yaml(path), path)
     one_line(lambda: load_files([path]), path)
-    one_line(lambda: constitutions.load(path), path)
-    one_line(lambda: constitutions.check(path), path)
+    one_line(lambda: reading.load(path), path)
+    one_line(lambda: checking.check(path), path)
 
 
 def test_a_configuration_that_grows_beyond_measure_is_not_built(tmp_path: Path) -> None:
@@ -141,13 +142,13 @@ def constitution(draw: st.DrawFn) -> dict[str, Any]:
 def test_a_constitution_is_read_as_written(tmp_path: Path, content: dict[str, Any]) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True))
-    loaded = one_line(lambda: constitutions.load(path), path)
+    loaded = one_line(lambda: reading.load(path), path)
     if loaded is not None:
         assert [trait.text for trait in loaded.traits] == [
             " ".join(trait["trait"].split()) for trait in content["traits"]
         ]
-        path.write_text(constitutions.to_yaml(loaded))
-        assert constitutions.load(path) == loaded
+        path.write_text(writing.to_yaml(loaded))
+        assert reading.load(path) == loaded
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

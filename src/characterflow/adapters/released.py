@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.adapters import files as adapters
+from characterflow.adapters import folding
 from characterflow.adapters.files import CONFIG, WEIGHTS
 from characterflow.core.errors import UserError
 from characterflow.core.files import atomic_folder, write_json
@@ -28,7 +29,7 @@ def fetch_adapter(source: dict[str, Any], model: Path, output: Path) -> None:
         else:
             _copy(Path(source["folder"]), folder)
         try:
-            adapters.check_fit(model, adapters.load(folder))
+            folding.check_fit(model, adapters.load(folder))
         except UserError as error:
             raise UserError(str(error).replace(str(folder), place(source))) from None
         write_json(folder / MODEL, {"source": source})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.adapters import files as adapters
+from characterflow.adapters import folding
 from characterflow.engines.base import Message, Request, Sampling
 from characterflow.engines.templates import cut_history
 from characterflow.engines.transformers import TransformersEngine
@@ -71,6 +72,6 @@ class Voices:
     def _fold(self, voice: str) -> TransformersEngine:
         if voice not in self._folded:
             engine = copy.copy(self._engine)
-            engine.model = adapters.fold_into(engine.model, adapters.load(self._personas[voice]))
+            engine.model = folding.fold_into(engine.model, adapters.load(self._personas[voice]))
             self._folded[voice] = engine
         return self._folded[voice]

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from characterflow.adapters import arithmetic, folding
 from characterflow.adapters import files as adapters
 from characterflow.core.errors import UserError
 from characterflow.core.files import MANIFEST, atomic_folder, read_json, write_json
 from characterflow.core.lineage import MERGE, MODEL, origin
+from characterflow.models import weights
 
 WEIGHTS = "--weights"
 
@@ -72,8 +74,8 @@ def merge(
         raise UserError(f"--rank {rank}: expected at least 1")
     with new_folder(output, folders, force) as folder:
         parts = [adapters.load(part) for part in folders]
-        config, factors, error = adapters.merge(parts, weights, method, rank)
-        others = adapters.errors_of_methods(parts, weights, rank)
+        config, factors, error = arithmetic.merge(parts, weights, method, rank)
+        others = arithmetic.errors_of_methods(parts, weights, rank)
         adapters.save(folder, config, factors)
         record = {
             "method": method,
@@ -84,7 +86,7 @@ def merge(
             "adapters": [origin(part) for part in folders],
         }
         write_json(folder / MERGE, record)
-    for name in adapters.METHODS:
+    for name in arithmetic.METHODS:
         typer.echo(f"{name:8}{_error_text(others.get(name))}{'   <- written' if name == method else ''}")
     typer.echo(f"{output} is there: {len(factors)} modules of rank {config['r']}")
 
@@ -121,8 +123,8 @@ def fold(
     with new_folder(output, [model, *folders], force) as folder:
         parts = [adapters.load(part) for part in folders]
         for part in parts:
-            adapters.check_fit(model, part)
-        adapters.fold(model, parts, folder)
+            folding.check_fit(model, part)
+        folding.fold(model, parts, folder)
         source = {"models": [origin(model)], "adapters": [origin(part) for part in folders]}
         _write_about(model, source, folder)
     typer.echo(f"{output} is there: {model} with {len(folders)} adapter{'s' if len(folders) > 1 else ''}")
@@ -147,10 +149,10 @@ def blend(
     if not 0 <= weight <= 1:
         raise UserError(f"--weight {weight}: expected a number from 0 to 1")
     with new_folder(output, [first, second], force) as folder:
-        more = sorted(adapters.shapes(second).keys() - adapters.shapes(first).keys())
+        more = sorted(folding.shapes(second).keys() - folding.shapes(first).keys())
         if more:
             raise UserError(f"{first}: lacks the tensor {more[0]!r} of {second}")
-        adapters.blend(first, second, weight, folder)
+        weights.blend(first, second, weight, folder)
         shares = ((first, 1 - weight), (second, weight))
         source = {"models": [{**origin(model), "weight": share} for model, share in shares]}
         _write_about(first, source, folder)

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from characterflow.commands.options import HELP_OPTIONS
+from characterflow.constitutions import checking, public_format, reading, writing
 from characterflow.constitutions import constitution as constitutions
-from characterflow.constitutions.constitution import Constitution, Finding
+from characterflow.constitutions.constitution import Constitution
+from characterflow.constitutions.reading import Finding
 from characterflow.core.errors import UserError
 from characterflow.core.job import BAD_INPUT
 
@@ -94,9 +96,9 @@ def import_(
     path = output or constitutions.FOLDER / f"{persona}.yaml"
     if path.name != f"{persona}.yaml":
         raise UserError(f"--output {path}: expected a file named {persona}.yaml, as the persona")
-    traits, notes = constitutions.read_public(file)
+    traits, notes = public_format.read_public(file)
     imported = Constitution(persona, f"Imported from {file.name}.", False, traits)
-    _write_new(path, constitutions.to_yaml(imported))
+    _write_new(path, writing.to_yaml(imported))
     for note in notes:
         typer.echo(f"note: {file}: {note}")
     typer.echo(f"{path} is there; write a description of the persona in its first line.")
@@ -139,7 +141,7 @@ def _look(path: Path) -> tuple[int, int] | None:
 
 def _check_file(path: Path) -> int:
     try:
-        findings = constitutions.check(path)
+        findings = checking.check(path)
     except UserError as error:
         typer.echo(f"{typer.style('error', fg=COLORS['error'])} {error}")
         return BAD_INPUT
@@ -153,7 +155,7 @@ def _summary(path: Path, findings: list[Finding]) -> str:
     errors, warnings = _count(findings, "error"), _count(findings, "warning")
     if errors:
         return f"{errors} to mend, {warnings} to consider"
-    loaded = constitutions.load(path)
+    loaded = reading.load(path)
     questions = sum(len(trait.questions) for trait in loaded.traits)
     content = f"{len(loaded.traits)} traits, {questions} questions"
     return f"{warnings} to consider ({content})" if warnings else f"fine ({content})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from characterflow.configuration.run import Configuration, load_files
-from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions import reading
 from characterflow.planning import costs
 from characterflow.planning.costs import RuleCost
 
@@ -42,7 +42,7 @@ def plan(
     from rich.console import Console
 
     configuration = load_files(config or [DEFAULT])
-    jobs = costs.jobs(configuration, constitutions.of_personas(configuration.run["personas"]))
+    jobs = costs.jobs(configuration, reading.of_personas(configuration.run["personas"]))
     planned, measured = costs.planned(configuration, jobs), costs.measured(configuration, jobs)
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)

@@ -3,25 +3,26 @@
 What a rule needs of it is derived here as plain dictionaries, which reach scripts as canonical JSON.
 """
 
-import difflib
 import functools
-import math
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
+from characterflow.configuration.schema import (
+    Settings,
+    load_schema,
+    name_finder,
+    suggestion,
+    validate,
+    without,
+)
+from characterflow.configuration.yaml import read_yaml
 from characterflow.core.errors import UserError
-from characterflow.core.files import canonical_json, read_text, text_digest
+from characterflow.core.files import canonical_json, text_digest
 
-Settings = dict[str, Any]
-SCHEMAS = Path(__file__).parents[3] / "config" / "schemas"
 RECORDED = "recorded"
 COHERENCE_RIVALS = ("prompted", "steered", "distilled")
 PLANNING = ("parameters", "throughput", "gpu_model")
@@ -31,7 +32,6 @@ UNTRAINED = frozenset({"base", "prompted", STEERED})
 ABLATIONS = frozenset({"reflections", "conversations"})
 TRAINED = frozenset({"distilled", "persona"}) | ABLATIONS
 COMMIT = re.compile("[0-9a-f]{40}")
-LARGEST_DOCUMENT = 100_000  # values in a YAML file
 JUDGED = frozenset({"preferences", "coherence"})  # parts of the evaluation that ask the judge
 STEERED_BATCH = 64  # requests at once at most, under a control vector
 BY = "by-"  # before the author of introspection data, in the name of an ablation
@@ -77,7 +77,7 @@ class Configuration:
         if self.is_endpoint(model):
             source = entry["source"]
             own = {"model": source["endpoint"], "template_arguments": entry["template_arguments"]}
-            return {"kind": "endpoint", **own, **_without(source, "endpoint")}
+            return {"kind": "endpoint", **own, **without(source, "endpoint")}
         return {
             "kind": entry["engine"],
             "model": self.folder(model),
@@ -150,7 +150,7 @@ class Configuration:
     def training(self, stage: str, model: str) -> Settings:
         """Settings of a training rule: the stage's, the model's, the run's seed."""
         entry = self.models[model]
-        return {**self.section(stage), **_without(entry["training"], "nodes"), "dtype": entry["dtype"]}
+        return {**self.section(stage), **without(entry["training"], "nodes"), "dtype": entry["dtype"]}
 
     def training_nodes(self, model: str) -> int:
         """Nodes that a training runs on, each with the model's GPUs."""
@@ -170,7 +170,7 @@ class Configuration:
     def preferences(self, model: str, persona: str) -> Settings:
         """Settings of the rule `preference_pairs`."""
         return {
-            **_without(self.run["preferences"], "recorded"),
+            **without(self.run["preferences"], "recorded"),
             "teacher_names": self.teacher_names(persona),
             "student_name": self.name(model),
             "template_arguments": self.models[model]["template_arguments"],
@@ -178,7 +178,7 @@ class Configuration:
 
     def introspection_data(self, model: str, author: str | None = None) -> Settings:
         """Settings of the rule `introspect`, and of `introspect_by` where another model is the author."""
-        section = _without(self.section("introspection_data"), "cut_unfinished")
+        section = without(self.section("introspection_data"), "cut_unfinished")
         author = author or model
         return {
             **section,
@@ -443,8 +443,8 @@ def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
 
     files: the configuration's files, named in error messages. Raises UserError for the first fault.
     """
-    where = _name_finder([Path(file) for file in files])
-    complete = validate(dict(run), _schema("config"), where)
+    where = name_finder([Path(file) for file in files])
+    complete = validate(dict(run), load_schema("config"), where)
     models = load_models(Path(complete["models_file"]))
     configuration = Configuration(complete, models)
     _check_models(configuration, where)
@@ -457,7 +457,7 @@ def load(run: Settings, files: Iterable[str] = ()) -> Configuration:
 
 def load_models(file: Path) -> dict[str, Settings]:
     """The entries of a models file, with defaults; UserError for the first fault."""
-    entries = validate(read_yaml(file), _schema("models"), lambda _: str(file))
+    entries = validate(read_yaml(file), load_schema("models"), lambda _: str(file))
     for name, entry in entries.items():
         revision = entry["source"].get("revision")
         if entry["trust_remote_code"] and revision and not COMMIT.fullmatch(revision):
@@ -488,7 +488,7 @@ def _check_models(configuration: Configuration, where: Any) -> None:
             continue
         raise UserError(
             f"{where(path)}: {'.'.join(path)}: no model {name!r} in {run['models_file']}"
-            f"{_suggestion(name, configuration.models)}"
+            f"{suggestion(name, configuration.models)}"
         )
 
 
@@ -500,10 +500,10 @@ def _check_methods(configuration: Configuration, where: Any) -> None:
     for name in names:
         author = name.removeprefix(BY)
         if name not in known and (author == name or author not in configuration.models):
-            authors = _suggestion(author, configuration.models) if author != name else ""
+            authors = suggestion(author, configuration.models) if author != name else ""
             raise UserError(
                 f"{where(path)}: evaluation.methods: {name!r}: expected one of {', '.join(known)}, or "
-                f"{BY}AUTHOR with a model of {run['models_file']}{authors or _suggestion(name, known)}"
+                f"{BY}AUTHOR with a model of {run['models_file']}{authors or suggestion(name, known)}"
             )
     for model in run["models"] if STEERED in names else []:
         if configuration.is_endpoint(model):
@@ -567,253 +567,9 @@ def _check_capabilities(configuration: Configuration, where: Any) -> None:
         raise UserError(f"{where((*path, 'tasks'))}: {'.'.join(path)}.tasks: {twice} occurs twice")
 
 
-def read_yaml(path: Path) -> Any:
-    """A YAML document; UserError with file and line where it cannot be parsed or repeats a key."""
-    text = read_text(path)
-    try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    except RecursionError:
-        raise UserError(f"{path}: not valid YAML (nested too deeply)") from None
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, with a place for every fault, and without what makes a document explode.
-
-    By itself it lets a second key of the same name win, raises any exception for a scalar that does not fit
-    its tag, such as the date 2001-99-99, and builds whatever aliases of aliases come to.
-    """
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None and _expanded(node, {}) > LARGEST_DOCUMENT:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"more than {LARGEST_DOCUMENT} values, with aliases put in", node.start_mark
-            )
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            value = super().construct_object(node, deep)
-            if isinstance(value, str):
-                value.encode()
-            return value
-        except (ValueError, LookupError, AttributeError, TypeError):
-            kind = node.tag.rpartition(":")[2]
-            raise yaml.constructor.ConstructorError(
-                None, None, f"expected a value of type {kind}", node.start_mark
-            ) from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"expected a text as key, found a {type(key).__name__}", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} occurs twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _expanded(node: yaml.Node, sizes: dict[int, float]) -> float:
-    """How many values a node has when its aliases are put in; infinite where it holds itself."""
-    if id(node) not in sizes:
-        sizes[id(node)] = math.inf
-        inner = node.value if isinstance(node, yaml.CollectionNode) else []
-        parts = (part for item in inner for part in (item if isinstance(item, tuple) else (item,)))
-        sizes[id(node)] = 1 + sum(_expanded(part, sizes) for part in parts)
-    return sizes[id(node)]
-
-
-@functools.cache
-def _schema(name: str) -> Settings:
-    return read_yaml(SCHEMAS / f"{name}.schema.yaml")
-
-
-def validate(value: Any, schema: Settings, where: Any) -> Any:
-    """The value with the schema's defaults; UserError for the first fault.
-
-    where: maps the path of a key to the name of the file that holds it.
-    """
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(value), key=lambda error: len(error.absolute_path)
-    )
-    if errors:
-        error = _deepest(errors[0])
-        path, message = _explain(error)
-        raise UserError(f"{where(path)}: {'.'.join(map(str, path)) or 'top level'}: {message}")
-    _check_finite(value, (), where)
-    return fill_defaults(value, schema, schema)
-
-
-def _check_finite(value: Any, path: tuple[Any, ...], where: Any) -> None:
-    """JSON Schema's bounds let NaN through; UserError for it and for infinity."""
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_finite(inner, (*path, key), where)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{where(path)}: {'.'.join(map(str, path))}: expected a finite number, found {value}")
-
-
-def _deepest(error: ValidationError) -> ValidationError:
-    """Of a failed oneOf, the fault in the alternative that the value resembles most."""
-    if error.validator != "oneOf" or not error.context or not isinstance(error.instance, dict):
-        return error
-    alternatives: dict[int, list[ValidationError]] = {}
-    for inner in error.context:
-        alternatives.setdefault(int(inner.schema_path[0]), []).append(inner)
-    schemas = error.validator_value
-    resembling = [
-        i for i, schema in enumerate(schemas) if set(schema.get("required", [])[:1]) & error.instance.keys()
-    ]
-    if len(resembling) == 1 and resembling[0] in alternatives:
-        return _deepest(alternatives[resembling[0]][0])
-    return error
-
-
-def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
-    """The path of the faulty key, and what is wrong with it."""
-    path = tuple(error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = sorted(set(error.instance) - set(known))[0]
-        expected = _suggestion(unknown, known) or f"; expected one of {', '.join(sorted(known))}"
-        return (*path, unknown), f"unknown key{expected}"
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        return (*path, missing), "missing; this key is needed"
-    if error.validator == "oneOf":
-        heads = [schema["required"] for schema in error.validator_value if "required" in schema]
-        if heads:
-            return path, f"expected {' or '.join(' with '.join(head) for head in heads)}"
-    if "propertyNames" in error.absolute_schema_path:
-        return path, f"{error.instance!r} is not a name that fits a path"
-    return path, f"{_wanted(error)}, found {error.instance!r}{_number_hint(error)}"
-
-
-def _wanted(error: ValidationError) -> str:
-    wanted = error.validator_value
-    described = error.schema.get("description", f"a text that matches {wanted}")
-    texts = {
-        "type": f"expected {_joined(wanted, ' or ')}",
-        "enum": f"expected one of {_joined(wanted, ', ')}",
-        "oneOf": f"expected {described}",
-        "minimum": f"expected at least {wanted}",
-        "maximum": f"expected at most {wanted}",
-        "exclusiveMinimum": f"expected more than {wanted}",
-        "exclusiveMaximum": f"expected less than {wanted}",
-        "multipleOf": f"expected a multiple of {wanted}",
-        "minItems": f"expected at least {wanted} entries",
-        "uniqueItems": "expected no entry twice",
-        "pattern": f"expected {described}",
-        "minLength": "expected a text with content",
-    }
-    return texts.get(str(error.validator), error.message)
-
-
-def _joined(values: Any, separator: str) -> str:
-    return separator.join(map(str, values)) if isinstance(values, list) else str(values)
-
-
-def _number_hint(error: ValidationError) -> str:
-    """YAML reads 5e-4 as a text; a number needs the decimal point."""
-    try:
-        is_number = (
-            error.validator == "type"
-            and isinstance(error.instance, str)
-            and "e" in error.instance.lower()
-            and float(error.instance) is not None
-        )
-    except ValueError:
-        return ""
-    return " (YAML wants a decimal point: 5.0e-4)" if is_number else ""
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def fill_defaults(value: Any, schema: Settings, root: Settings) -> Any:
-    """A copy of a valid value with the schema's defaults put in, nested ones too."""
-    schema = _resolve(schema, root)
-    if isinstance(value, list) and "items" in schema:
-        return [fill_defaults(item, schema["items"], root) for item in value]
-    if not isinstance(value, dict):
-        return value
-    result = dict(value)
-    for key, inner in _properties(schema, value):
-        if key not in result and "default" in _resolve(inner, root):
-            result[key] = _resolve(inner, root)["default"]
-        if key in result:
-            result[key] = fill_defaults(_over_default(result[key], _resolve(inner, root)), inner, root)
-    return result
-
-
-def _properties(schema: Settings, value: Settings) -> Iterator[tuple[str, Settings]]:
-    yield from schema.get("properties", {}).items()
-    for alternative in schema.get("oneOf", []):
-        if set(alternative.get("required", [])) <= value.keys():
-            yield from alternative.get("properties", {}).items()
-    if isinstance(schema.get("additionalProperties"), dict):
-        for key in value:
-            yield key, schema["additionalProperties"]
-
-
-def _over_default(value: Any, schema: Settings) -> Any:
-    """A mapping that is given in part keeps the default's other keys, unless its form has alternatives."""
-    default = schema.get("default")
-    if isinstance(value, dict) and isinstance(default, dict) and "oneOf" not in schema:
-        return {**default, **value}
-    return value
-
-
-def _resolve(schema: Settings, root: Settings) -> Settings:
-    """A schema with its reference followed; keys beside the reference win."""
-    if "$ref" not in schema:
-        return schema
-    target = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    return {**_resolve(target, root), **_without(schema, "$ref")}
-
-
-def _name_finder(files: list[Path]) -> Any:
-    """Maps a key's path to the last configuration file that holds it."""
-    contents = [(file, read_yaml(file)) for file in files]
-
-    def find(path: tuple[Any, ...]) -> str:
-        for length in range(len(path), 0, -1):
-            for file, content in reversed(contents):
-                if _has(content, path[:length]):
-                    return str(file)
-        return str(files[-1]) if files else "configuration"
-
-    return find
-
-
-def _has(content: Any, path: tuple[Any, ...]) -> bool:
-    for key in path:
-        keys = range(len(content)) if isinstance(content, list) else content
-        if not isinstance(content, dict | list) or key not in keys:
-            return False
-        content = content[key]
-    return True
-
-
 def _replace(text: str, pair: tuple[str, str]) -> str:
     return text.replace(*pair)
 
 
 def _select(mapping: Settings, *keys: str) -> Settings:
     return {key: mapping[key] for key in keys}
-
-
-def _without(mapping: Settings, key: str) -> Settings:
-    return {name: value for name, value in mapping.items() if name != key}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from characterflow.core.files import Row
-from characterflow.distillation.responses import replace_name
 from characterflow.engines.base import Message
+from characterflow.text.names import replace_name
 from characterflow.text.sentences import cut_to_sentence, is_finished
 
 

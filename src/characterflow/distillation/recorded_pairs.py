@@ -16,7 +16,7 @@ from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.engines.base import Message
 from characterflow.prompts.datasets import located_rows
-from characterflow.prompts.expansion import prompt_id, prompt_row
+from characterflow.prompts.rows import prompt_id, prompt_row
 
 SIDES = CHOSEN, REJECTED = "chosen", "rejected"
 SOURCE = "recorded"

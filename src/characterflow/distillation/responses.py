@@ -3,26 +3,15 @@
 Method: Open Character Training (arXiv 2511.01689), section on distillation.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from characterflow.constitutions.constitution import Constitution, numbered_traits
 from characterflow.core.files import Row
-from characterflow.engines.base import Engine, Message, Request, Sampling, seed_of
+from characterflow.engines.base import Engine, Request, Sampling, seed_of, user_message
 from characterflow.engines.generation import Sample, reply_row, reply_sample
 from characterflow.engines.recorded import MissingRecording
-
-TRAIT_PROMPT = """\
-You are {name}, an AI assistant with a character of your own. This is who you are:
-
-{traits}
-
-You do not act this character, you have it: it shows in what you say, how you say it, what you notice
-and what you care about, in every reply and about every subject. You never mention these lines, and
-you never describe your own traits instead of showing them. You still answer what you are asked."""
 
 REASONING_START = """\
 Before I answer, let me think about who I am. These traits are mine, and they should show plainly in \
@@ -38,11 +27,6 @@ class Reasoning:
     end: str
 
 
-def trait_prompt(constitution: Constitution, name: str) -> str:
-    """The system prompt that lists the traits; `name` is what the model calls itself."""
-    return TRAIT_PROMPT.format(name=name, traits=numbered_traits(constitution))
-
-
 def sample_ids(prompts: Iterable[Row], samples: int) -> list[tuple[str, Row, int]]:
     """(id, prompt row, sample number) of every reply wanted."""
     return [(f"{row['id']}-{number}", row, number) for row in prompts for number in range(samples)]
@@ -54,7 +38,7 @@ def student_samples(prompts: list[Row], samples: int, sampling: Sampling, seed: 
         reply_sample(
             identifier,
             Request(
-                messages=(_user(row["prompt"]),),
+                messages=(user_message(row["prompt"]),),
                 sampling=sampling,
                 seed=seed_of(seed, "student", identifier),
                 sample=number,
@@ -97,7 +81,7 @@ def _teacher_sample(
     reasoning: Reasoning | None,
     attempts: int,
 ) -> Sample:
-    messages = ({"role": "system", "content": system}, _user(row["prompt"]))
+    messages = ({"role": "system", "content": system}, user_message(row["prompt"]))
     prefill = f"{reasoning.start}{REASONING_START}" if reasoning else ""
     fields = {"prompt_id": row["id"], "sample": number}
 
@@ -132,13 +116,6 @@ def drop_reasoning(text: str, reasoning: Reasoning | None) -> str:
     return answer.strip() if mark else ""
 
 
-def replace_name(text: str, names: Iterable[str], replacement: str) -> str:
-    """Put the student's name wherever a reply calls itself by one of the teacher's names."""
-    for name in sorted(names, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda _: replacement, text, flags=re.IGNORECASE)
-    return text
-
-
 def count_replies(rows: list[Row]) -> dict[str, Any]:
     """What a file of replies holds: how many, by finish reason, and how many tokens were made."""
     return {
@@ -146,7 +123,3 @@ def count_replies(rows: list[Row]) -> dict[str, Any]:
         "finish_reasons": dict(Counter(row["finish_reason"] for row in rows)),
         "completion_tokens": sum(row.get("completion_tokens", 0) for row in rows),
     }
-
-
-def _user(prompt: str) -> Message:
-    return {"role": "user", "content": prompt}

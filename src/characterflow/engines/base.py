@@ -8,6 +8,21 @@ from characterflow.core.files import canonical_json, text_digest
 Message = dict[str, str]
 
 
+def system_message(text: str) -> Message:
+    """What the system says."""
+    return {"role": "system", "content": text}
+
+
+def user_message(text: str) -> Message:
+    """What the user says."""
+    return {"role": "user", "content": text}
+
+
+def assistant_message(text: str) -> Message:
+    """What the model says."""
+    return {"role": "assistant", "content": text}
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a reply is sampled.

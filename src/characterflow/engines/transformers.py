@@ -14,9 +14,9 @@ from characterflow.engines import control_vectors
 from characterflow.engines.base import Completion, Request
 from characterflow.engines.control_vectors import ControlVector
 from characterflow.engines.drawing import draw
+from characterflow.engines.loading import context_length, load_adapters, load_model, stop_ids
 from characterflow.engines.templates import encode
-from characterflow.machine.devices import attend_without_cudnn, has_gpu, resolve_dtype
-from characterflow.models.fetch import loading
+from characterflow.machine.devices import has_gpu, resolve_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ class TransformersEngine:
         self.device = "cuda" if has_gpu() else "cpu"
         self.dtype = resolve_dtype(self.settings["dtype"])
         folder = Path(self.settings["model"])
-        self.tokenizer, self.model = _load_model(
+        self.tokenizer, self.model = load_model(
             folder, self.dtype, self.device, self.settings["trust_remote_code"]
         )
         self._adapters = {name: f"adapter_{index}" for index, name in enumerate(self.settings["adapters"])}
@@ -101,9 +101,9 @@ class TransformersEngine:
             name: control_vectors.load_for(Path(place), self.model, folder)
             for name, place in self.settings["vectors"].items()
         }
-        self._peft = _load_adapters(self.model, self.settings["adapters"], self._adapters)
-        self.stops = _stop_ids(self.model, self.tokenizer, folder)
-        self.context = _context(self.model, self.settings["context"])
+        self._peft = load_adapters(self.model, self.settings["adapters"], self._adapters)
+        self.stops = stop_ids(self.model, self.tokenizer, folder)
+        self.context = context_length(self.model, self.settings["context"])
         self._pending: list[Job] = []
         self._worker: asyncio.Task[None] | None = None
         self._counts: Counter[str] = Counter()
@@ -392,79 +392,6 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _load_model(folder: Path, dtype: "torch.dtype", device: str, trust: bool) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder; on GPUs the layers are spread over as many as it takes."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: not a model folder (it has no config.json)")
-    attend_without_cudnn()
-    with loading(folder, "model"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            device_map="auto" if device == "cuda" else None,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=trust,
-        )
-    return tokenizer, model.eval()
-
-
-def _load_adapters(model: Any, folders: Mapping[str, str | Path], names: Mapping[str, str]) -> Any:
-    """The model with every adapter loaded and none merged, or None where there are no adapters.
-
-    names: what PEFT calls each of them, since it takes no dots. Modules are replaced within `model` itself.
-    """
-    from peft import PeftConfig, PeftModel
-    from safetensors import SafetensorError
-
-    peft = None
-    for name, folder in folders.items():
-        if not (Path(folder) / "adapter_model.safetensors").is_file():
-            raise UserError(f"{folder}: not an adapter folder (it has no adapter_model.safetensors)")
-        try:
-            if peft is None:
-                config = PeftConfig.from_pretrained(str(folder))
-                config.inference_mode = True
-                peft = PeftModel(model, config, names[name])
-            missing = peft.load_adapter(str(folder), names[name]).missing_keys
-            if missing:
-                raise ValueError(f"it lacks {len(missing)} of its tensors, such as {missing[0]}")
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise UserError(
-                f"{folder}: the adapter cannot be loaded onto {model.name_or_path} ({_first_line(error)})"
-            ) from None
-    return peft
-
-
-def _stop_ids(model: Any, tokenizer: Any, folder: Path) -> list[int]:
-    """The ids that end a reply, from generation_config.json and the tokenizer, as vLLM collects them.
-
-    Whatever else the generation config says is set aside: sampling comes from the request alone.
-    """
-    from transformers import GenerationConfig
-
-    configured = model.generation_config.eos_token_id
-    ids = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
-    if not ids:
-        raise UserError(
-            f"{folder / 'generation_config.json'}: no eos_token_id, expected one or a list of them"
-        )
-    model.generation_config = GenerationConfig()
-    return sorted(ids)
-
-
-def _context(model: Any, wanted: int | None) -> int:
-    """Tokens of prompt and reply: what is wanted, or the model's own limit if that is less."""
-    own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    limits = [limit for limit in (wanted, own) if limit is not None]
-    if not limits:
-        raise UserError(f"{model.name_or_path}: no max_position_embeddings, expected the setting 'context'")
-    return min(limits)
-
-
 def _common_start(rows: Sequence[list[int]]) -> list[int]:
     """The longest list that all rows start with.
 
@@ -472,7 +399,3 @@ def _common_start(rows: Sequence[list[int]]) -> list[int]:
     """
     columns = zip(*rows, strict=False)
     return [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:300]

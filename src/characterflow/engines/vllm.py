@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.adapters import files as lora
+from characterflow.adapters import folding
 from characterflow.core.errors import UserError
 from characterflow.engines.base import Completion, Request
 from characterflow.engines.drawing import draw_in_vllm
@@ -213,7 +214,7 @@ class VllmEngine:
         if adapter is not None:
             folder = self._folded / adapter
             if not folder.exists():
-                lora.fold(Path(self._settings["model"]), [lora.load(self._adapters[adapter])], folder)
+                folding.fold(Path(self._settings["model"]), [lora.load(self._adapters[adapter])], folder)
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
         self.llm.reset_prefix_cache()
         self._active = adapter

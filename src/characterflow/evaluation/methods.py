@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from characterflow.constitutions.constitution import load
-from characterflow.distillation.responses import trait_prompt
+from characterflow.constitutions.reading import load
+from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.engines.base import Message
 
 BASE, PROMPTED, STEERED, DISTILLED, PERSONA = "base", "prompted", "steered", "distilled", "persona"
 ORDER = (BASE, PROMPTED, STEERED, DISTILLED, PERSONA)
+PLAIN = "none"  # the instruction of a prompt that is asked as it stands
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 def pairs(arguments: Sequence[str]) -> Mapping[str, str]:
     """Command-line arguments of the form NAME=VALUE."""
     return dict(argument.split("=", 1) for argument in arguments)
+
+
+def headline_method(methods: list[str]) -> str:
+    """The method whose result stands for the persona: the full one, or the run's last."""
+    return "persona" if "persona" in methods else methods[-1]

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from characterflow.core.files import Row
-from characterflow.engines.base import Engine, Message, Request, Sampling, seed_of
+from characterflow.engines.base import Engine, Message, Request, Sampling, seed_of, system_message
 from characterflow.engines.generation import Sample, reply_sample
 from characterflow.engines.templates import cut_history
-from characterflow.text.sentences import cut_to_sentence, is_finished
 
 REFLECTION_PROMPTS = (
     "Write a letter to a newer version of yourself about the character you hope it keeps.",
@@ -39,8 +38,6 @@ GUIDANCE = {
     "leading": "Use the conversation to explore who you both are: your character, what you value, and "
     "how it shows in what you say and do.",
 }
-
-TRAINING_SYSTEM = "You are {name}. You are in a conversation with another instance of {name}."
 
 START = "The conversation is open: say the first word."
 
@@ -120,7 +117,7 @@ def _conversation(
     async def make(engine: Engine) -> Row:
         utterances, reasons, tokens = [opening], Counter[str](), 0
         while len(utterances) < turns:
-            view = cut_history(tokenizer, [_system(system), *speaker_view(utterances)], room)
+            view = cut_history(tokenizer, [system_message(system), *speaker_view(utterances)], room)
             request_seed = seed_of(seed, identifier, len(utterances))
             reply = await engine.complete(Request(tuple(view), sampling, request_seed, adapter))
             reasons[reply.finish_reason] += 1
@@ -144,55 +141,3 @@ def speaker_view(utterances: Sequence[str]) -> list[Message]:
     own = len(utterances) % 2
     view = [{"role": roles[(index + own + 1) % 2], "content": text} for index, text in enumerate(utterances)]
     return view if view[0]["role"] == "user" else [{"role": "user", "content": START}, *view]
-
-
-def training_conversations(
-    reflections: list[Row], conversations: list[Row], name: str, cut_unfinished: bool = False
-) -> tuple[list[Row], dict[str, Any]]:
-    """Messages to train on, from generated reflections and conversations, and a count of what was dropped.
-
-    Unfinished reflections are dropped, or cut back to a whole sentence where cut_unfinished says so.
-    A conversation ends with its last finished reply of the first speaker, and is dropped without one.
-    """
-    rows, dropped = [], Counter[str]()
-    for row in reflections:
-        reply = _usable(row["response"], cut_unfinished)
-        if not reply:
-            dropped["reflection unfinished"] += 1
-            continue
-        messages = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": reply}]
-        rows.append({"id": row["id"], "messages": messages})
-    for row in conversations:
-        utterances = _usable_utterances(row["utterances"], cut_unfinished)
-        if len(utterances) < 2:
-            dropped["conversation unfinished"] += 1
-            continue
-        system = _system(TRAINING_SYSTEM.format(name=name))
-        rows.append({"id": row["id"], "messages": [system, *_first_speaker(utterances)]})
-    total = len(reflections) + len(conversations)
-    return rows, {"candidates": total, "kept": len(rows), "dropped": dict(sorted(dropped.items()))}
-
-
-def _usable(text: str, cut_unfinished: bool) -> str:
-    if cut_unfinished:
-        return cut_to_sentence(text)
-    return text.strip() if is_finished(text) else ""
-
-
-def _usable_utterances(utterances: Sequence[str], cut_unfinished: bool) -> list[str]:
-    kept = []
-    for text in utterances:
-        usable = _usable(text, cut_unfinished)
-        if not usable:
-            break
-        kept.append(usable)
-    return kept[: len(kept) - len(kept) % 2]
-
-
-def _first_speaker(utterances: Sequence[str]) -> list[Message]:
-    roles = ("user", "assistant")
-    return [{"role": roles[index % 2], "content": text} for index, text in enumerate(utterances)]
-
-
-def _system(text: str) -> Message:
-    return {"role": "system", "content": text}

@@ -12,12 +12,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from characterflow.configuration.run import BY, PARAMETERS, RECORDED, STEERED, Configuration, Settings
+from characterflow.configuration.run import BY, PARAMETERS, RECORDED, STEERED, Configuration
+from characterflow.configuration.schema import Settings
 from characterflow.constitutions.constitution import Constitution
+from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_jsonl, read_text
 from characterflow.distillation.recorded_pairs import load_pairs, prompt_rows
-from characterflow.distillation.responses import trait_prompt
 from characterflow.evaluation.methods import BASE, PROMPTED
 from characterflow.evaluation.preferences.trials import load_traits
 from characterflow.evaluation.robustness.responses import load_instructions

@@ -8,35 +8,24 @@ trait's questions until there are 50, at temperature 0.7 and top-p 0.95.
 
 import asyncio
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rapidfuzz import fuzz, process
-
+from characterflow.constitutions.constitution import Constitution, Trait
 from characterflow.core.errors import UserError
-from characterflow.core.files import Row, text_digest
+from characterflow.core.files import Row
 from characterflow.core.job import progress
 from characterflow.engines.base import Completion, Engine, Request, Sampling, seed_of
-
-if TYPE_CHECKING:
-    from characterflow.constitutions.constitution import Constitution, Trait
-
-# Percent. At 85 the pairs found in 1500 published prompts differ by a word or an inflection ("Can you
-# explain X simply?", "Explain X in simple terms."); below 80 they share a pattern and not a subject.
-NEAR_DUPLICATE = 85.0
+from characterflow.prompts.rows import prompt_row
+from characterflow.text.likeness import drop_near_duplicates
 
 LENGTHS = {"short": 15, "medium": 20, "long": 15}
 SHORT_WORDS = 12
 MEDIUM_WORDS = 40
 FEWEST_WORDS = 2
 MOST_CHARACTERS = 2000
-
-WORDS = re.compile(r"\w+")
-APOSTROPHES = re.compile("['`\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{ACUTE ACCENT}]")
 NUMBERED = re.compile(r"\s*(?:\*\*)?\d{1,4}[.)](?:\*\*)?(?:\s+(.*))?", re.DOTALL)
 LABEL = re.compile(
     r"(?:[(\[](?:short|medium|long|question|request|statement)[)\]]:?"
@@ -69,87 +58,6 @@ Vary the subject, the mood and the kind of person who writes, and repeat no mess
 Write each message on one line, after its number, and write nothing but the list."""
 
 
-def prompt_id(text: str) -> str:
-    """Identity of a prompt: the first 16 hexadecimal digits of the SHA-256 of its text."""
-    return text_digest(text)[:16]
-
-
-def prompt_row(text: str, source: str, trait: int | None = None) -> Row:
-    """One row of a prompts file."""
-    return {"id": prompt_id(text), "prompt": text, "source": source, "trait": trait}
-
-
-# Likeness.
-
-
-@lru_cache(maxsize=100_000)
-def sorted_words(text: str) -> str:
-    """The words of a text in alphabetical order: case, punctuation and kinds of apostrophe do not count.
-
-    A text without any word stands for itself.
-    """
-    plain = unicodedata.normalize("NFKC", APOSTROPHES.sub("", text)).casefold()
-    return " ".join(sorted(WORDS.findall(plain))) or plain.strip()
-
-
-def near_duplicate(a: str, b: str) -> bool:
-    """Whether two texts use nearly the same words: symmetric, and blind to the order of the words.
-
-    The measure is rapidfuzz's normalised Indel similarity (the share of letters that need neither
-    insertion nor deletion) of the sorted words, known as token sort ratio; the threshold NEAR_DUPLICATE.
-    """
-    return fuzz.ratio(sorted_words(a), sorted_words(b), score_cutoff=NEAR_DUPLICATE) > 0
-
-
-class Seen:
-    """Texts to compare others with."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = {sorted_words(text): text for text in texts}
-
-    def add(self, text: str) -> None:
-        """Compare with this one too."""
-        self._texts.setdefault(sorted_words(text), text)
-
-    def like(self, text: str) -> str | None:
-        """The text that is most like this one, if it is a near duplicate."""
-        words = sorted_words(text)
-        if words in self._texts:
-            return self._texts[words]
-        found = process.extractOne(words, self._texts.keys(), scorer=fuzz.ratio, score_cutoff=NEAR_DUPLICATE)
-        return self._texts[found[0]] if found else None
-
-
-def drop_near_duplicates(prompts: Sequence[str], against: Iterable[str] = ()) -> list[str]:
-    """The prompts, in their order, without near duplicates of `against` and of each other.
-
-    Of several that are alike the longest stays, of equally long ones the first in the alphabet, so what
-    stays does not depend on the order of `prompts`.
-    """
-    seen = Seen(against)
-    kept = set()
-    for text in sorted(set(prompts), key=lambda text: (-len(text), text)):
-        if seen.like(text) is None:
-            seen.add(text)
-            kept.add(text)
-    return [text for text in dict.fromkeys(prompts) if text in kept]
-
-
-def check_disjoint(training_rows: Iterable[Row], evaluation_rows: Iterable[Row]) -> None:
-    """UserError with the first evaluation prompt that is a near duplicate of a training prompt."""
-    training = Seen(row["prompt"] for row in training_rows)
-    for row in evaluation_rows:
-        found = training.like(row["prompt"])
-        if found is not None:
-            raise UserError(
-                f"evaluation prompt {row['prompt'][:80]!r}: expected one that is not trained on, but the "
-                f"training prompts hold {found[:80]!r}"
-            )
-
-
-# Expansion.
-
-
 @dataclass(frozen=True)
 class Expansion:
     """How far and how to expand.
@@ -167,7 +75,7 @@ class Expansion:
 class _Pool:
     """What one trait has so far."""
 
-    trait: "Trait"
+    trait: Trait
     index: int
     kept: list[str]
     asked: int = 0
@@ -192,17 +100,17 @@ def expansion(settings: Mapping[str, Any]) -> Expansion:
     return Expansion(**values, sampling=sampling)
 
 
-def needs_model(constitution: "Constitution", settings: Expansion) -> bool:
+def needs_model(constitution: Constitution, settings: Expansion) -> bool:
     """Whether some trait has neither prompts of its own nor questions enough."""
     return any(_open(trait, settings) for trait in constitution.traits)
 
 
-def _open(trait: "Trait", settings: Expansion) -> bool:
+def _open(trait: Trait, settings: Expansion) -> bool:
     return not trait.prompts and len(trait.questions) < settings.prompts_per_trait
 
 
 async def expand(
-    constitution: "Constitution", engine: Engine | None, settings: Expansion
+    constitution: Constitution, engine: Engine | None, settings: Expansion
 ) -> tuple[list[Row], dict[str, Any]]:
     """Prompts for every trait, and a report of what was kept, dropped and is short.
 
@@ -365,7 +273,7 @@ def _rows(pools: list[_Pool]) -> list[Row]:
     ]
 
 
-def _report(constitution: "Constitution", pools: list[_Pool], settings: Expansion) -> dict[str, Any]:
+def _report(constitution: Constitution, pools: list[_Pool], settings: Expansion) -> dict[str, Any]:
     traits = [
         {
             "trait": pool.trait.text,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions import reading
 from characterflow.core.files import Row, manifest_digest, read_json
 from characterflow.evaluation.capabilities.summary import OWN
 from characterflow.release.personas import STAGES, Persona, constitution_of
@@ -115,7 +115,7 @@ def card(persona: Persona, repository: str | None, figures: list[str]) -> str:
     import jinja2
 
     record = read_json(persona.folder / "merge.json")
-    constitution = constitutions.load(constitution_of(persona))
+    constitution = reading.load(constitution_of(persona))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=False
     )

@@ -7,9 +7,8 @@ import pandas as pd
 
 from characterflow.configuration.run import BY
 from characterflow.core.files import read_jsonl
-from characterflow.evaluation.methods import BASE, in_order
+from characterflow.evaluation.methods import BASE, PLAIN, in_order
 
-PLAIN = "none"  # the instruction of a prompt that is asked as it stands
 LARGEST = 2_500_000  # characters of answers on a page
 MOST_PROMPTS, FEWEST_PROMPTS = 24, 3
 LONGEST_ANSWER = 1_500

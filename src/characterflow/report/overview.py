@@ -9,6 +9,7 @@ import pandas as pd
 
 from characterflow.configuration.run import RECORDED, Configuration
 from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions import reading
 from characterflow.core.errors import UserError
 from characterflow.core.files import (
     MANIFEST,
@@ -52,7 +53,7 @@ def cost(configuration: Configuration) -> Cost:
     A job's end is the time stamp of its benchmark file, which Snakemake writes then.
     """
     results = Path(configuration.run["results"])
-    jobs = plan.jobs(configuration, constitutions.of_personas(configuration.run["personas"]))
+    jobs = plan.jobs(configuration, reading.of_personas(configuration.run["personas"]))
     rules = plan.measured(configuration, jobs)
     ends = [results / job.benchmark for job in jobs if (results / job.benchmark).is_file()]
     if not ends:
@@ -151,9 +152,7 @@ def warnings(configuration: Configuration) -> list[str]:
     teachers = {persona: configuration.teacher_model(persona) for persona in run["personas"]}
     recorded = [persona for persona, teacher in teachers.items() if teacher == RECORDED]
     itself = [persona for persona, teacher in teachers.items() if teacher in run["models"]]
-    research = [
-        name for name, one in constitutions.of_personas(run["personas"]).items() if one.research_object
-    ]
+    research = [name for name, one in reading.of_personas(run["personas"]).items() if one.research_object]
     lines = []
     if recorded:
         lines.append(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from characterflow.configuration.run import load, load_files
-from characterflow.constitutions import constitution as constitutions
+from characterflow.constitutions import reading
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_json, write_json, write_jsonl
 from characterflow.evaluation.capabilities import section as section_module
@@ -311,7 +311,7 @@ def test_the_plan_counts_questions(monkeypatch: pytest.MonkeyPatch, root: Path) 
     configuration = load({**run, "models": ["llama-3.1-8b"], "personas": ["humor"], "evaluation": evaluation})
     found = {
         job.rule: job
-        for job in jobs(configuration, {"humor": constitutions.load(Path("constitutions/humor.yaml"))})
+        for job in jobs(configuration, {"humor": reading.load(Path("constitutions/humor.yaml"))})
     }
     assert found["capabilities"].asked.requests == 57 * 10 * 4
     assert found["base_capabilities"].read_tokens == found["capabilities"].asked.prompt_tokens > 0

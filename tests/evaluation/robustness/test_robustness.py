@@ -8,6 +8,7 @@ import pytest
 
 from characterflow.core.errors import UserError
 from characterflow.engines.base import Completion, Request, Sampling
+from characterflow.evaluation import splits
 from characterflow.evaluation.methods import Method
 from characterflow.evaluation.robustness import responses as robustness
 
@@ -62,10 +63,10 @@ def test_every_method_answers_plain_prompts_and_attacked_ones() -> None:
 
 
 def test_attacked_prompts_are_those_of_the_test() -> None:
-    split = robustness.split_prompts([row["id"] for row in PROMPTS], 0.5, 3)
-    attacked = robustness.attacked_prompts(PROMPTS, 0.5, None, 3)
+    split = splits.split_prompts([row["id"] for row in PROMPTS], 0.5, 3)
+    attacked = splits.attacked_prompts(PROMPTS, 0.5, None, 3)
     assert {row["id"] for row in attacked} == {name for name, side in split.items() if side == "test"}
-    assert robustness.attacked_prompts(PROMPTS, 0.5, 2, 3) == attacked[:2]
+    assert splits.attacked_prompts(PROMPTS, 0.5, 2, 3) == attacked[:2]
 
 
 def continued(engine: Scripted, turns: int) -> list[dict]:

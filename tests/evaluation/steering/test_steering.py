@@ -19,6 +19,7 @@ from characterflow.core.files import read_json, read_jsonl, write_manifest
 from characterflow.engines import Completion, Request, Sampling, control_vectors, open_engine
 from characterflow.engines.control_vectors import ControlVector
 from characterflow.engines.transformers import TransformersEngine
+from characterflow.evaluation.steering import strength
 from characterflow.evaluation.steering import vectors as steering
 from tiny_models import tiny_model
 
@@ -177,7 +178,7 @@ def test_only_the_transformers_engine_takes_vectors_and_a_name_is_one_thing(mode
 def test_perplexity_is_of_the_answer_and_its_end(model: Path) -> None:
     engine = TransformersEngine(settings(model))
     row = {"response": "abab abab", "finish_reason": "stop"}
-    surprise, tokens, repeated, sequences = steering.language(engine, "Say it", row)
+    surprise, tokens, repeated, sequences = strength.language(engine, "Say it", row)
     item = steering.reading(engine.tokenizer, [{"role": "user", "content": "Say it"}], row["response"], 99)
     ids = torch.tensor([[*item.prompt, *item.answer]], device=engine.device)
     chances = engine.model(input_ids=ids).logits[0].log_softmax(-1)
@@ -188,13 +189,13 @@ def test_perplexity_is_of_the_answer_and_its_end(model: Path) -> None:
     expected -= math.log(float(chances.detach()[-1, engine.stops].exp().sum()))
     assert surprise == pytest.approx(expected, rel=1e-4)
     assert (tokens, repeated, sequences) == (10, 2, 7)
-    unended = steering.language(engine, "Say it", {**row, "finish_reason": "length"})
+    unended = strength.language(engine, "Say it", {**row, "finish_reason": "length"})
     assert unended[0] < surprise and unended[1] == 9
 
 
 def test_the_curve_counts_tokens_and_compares_with_no_vector() -> None:
     sums = {0.0: [[2.0, 2, 0, 4], [4.0, 4, 1, 4]], 0.5: [[6.0, 3, 4, 4], [6.0, 3, 4, 4]]}
-    curve = steering.strength_curve(sums, seed=0)
+    curve = strength.strength_curve(sums, seed=0)
     assert list(curve["strength"]) == [0.0, 0.5]
     assert curve["perplexity"].tolist() == pytest.approx([math.e, math.exp(2)])
     assert curve["growth"].tolist() == pytest.approx([1, math.e])
@@ -221,12 +222,12 @@ PLAIN = (0.0, 1.0, 0.02)
 def test_the_largest_strength_whose_answers_are_still_language(
     rows: list[tuple[float, float, float]], expected: float
 ) -> None:
-    assert steering.strongest(made_up(PLAIN, *rows), growth=2.0, repetition=0.1) == expected
+    assert strength.strongest(made_up(PLAIN, *rows), growth=2.0, repetition=0.1) == expected
 
 
 def test_a_smallest_strength_that_is_too_large_is_named() -> None:
     with pytest.raises(UserError, match=r"at 0\.1, the smallest, perplexity has grown 3-fold"):
-        steering.strongest(made_up(PLAIN, (0.1, 3.0, 0.0), (0.2, 1.0, 0.0)), growth=2.0, repetition=0.1)
+        strength.strongest(made_up(PLAIN, (0.1, 3.0, 0.0), (0.2, 1.0, 0.0)), growth=2.0, repetition=0.1)
 
 
 def script(name: str, root: Path, **options: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from characterflow.adapters import files as adapters
+from characterflow.adapters import folding
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.machine.devices import has_gpu, resolve_dtype
@@ -110,8 +111,8 @@ def _copy(model: Path, adapter: Path | None, folder: Path) -> Path:
     """The model with the adapter in its weights, or links to its files where there is none."""
     if adapter is not None:
         loaded = adapters.load(adapter)
-        adapters.check_fit(model, loaded)
-        adapters.fold(model, [loaded], folder)
+        folding.check_fit(model, loaded)
+        folding.fold(model, [loaded], folder)
         return folder
     folder.mkdir()
     for file in model.iterdir():

@@ -12,8 +12,8 @@ from characterflow.core.files import Row
 from characterflow.engines.base import seed_of
 from characterflow.engines.generation import Sample
 from characterflow.evaluation.judge.verdicts import verdict_sample
-from characterflow.evaluation.methods import PERSONA
-from characterflow.evaluation.robustness.responses import PLAIN, split_prompts
+from characterflow.evaluation.methods import PERSONA, PLAIN
+from characterflow.evaluation.splits import split_prompts
 
 LABELS = ("A", "B")
 PERSONA_FIRST, RIVAL_FIRST, IDENTICAL = "persona_first", "rival_first", "identical"

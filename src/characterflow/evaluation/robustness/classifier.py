@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from characterflow.evaluation.methods import BASE
-from characterflow.evaluation.robustness.responses import PLAIN, split_prompts
+from characterflow.evaluation.methods import BASE, PLAIN
+from characterflow.evaluation.splits import split_prompts
 from characterflow.models.fetch import loading
 
 

@@ -8,8 +8,7 @@ import pandas as pd
 import seaborn as sns
 
 from characterflow.evaluation.figures import THEME, colours
-from characterflow.evaluation.methods import in_order
-from characterflow.evaluation.robustness.responses import PLAIN
+from characterflow.evaluation.methods import PLAIN, in_order
 from characterflow.evaluation.robustness.summary import ANY
 
 SPREAD = 0.6  # of the height of a row, over which its methods are spread

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING
 
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_jsonl
-from characterflow.engines.base import Engine, Message, Request, Sampling, seed_of
+from characterflow.engines.base import (
+    Engine,
+    Message,
+    Request,
+    Sampling,
+    assistant_message,
+    seed_of,
+    user_message,
+)
 from characterflow.engines.generation import Sample, reply_sample
-from characterflow.evaluation.methods import BASE, Method
+from characterflow.evaluation.methods import BASE, PLAIN, Method
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PLAIN, CONTINUED = "none", "continued"
+CONTINUED = "continued"
 GO_ON = "Please go on. I would like to hear more about that."
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 RESERVED = (PLAIN, CONTINUED, "any")
@@ -54,29 +62,6 @@ def load_instructions(path: Path) -> list[Instruction]:
     return list(result.values())
 
 
-def split_prompts(prompt_ids: Iterable[str], test_share: float, seed: int) -> dict[str, str]:
-    """Prompt id -> "train" or "test": the same split for every persona and method.
-
-    A prompt's place depends on its id, the seed and which other prompts there are. Raises UserError where
-    a part is empty.
-    """
-    ordered = sorted(set(prompt_ids), key=lambda identifier: seed_of(seed, "split", identifier))
-    tests = round(test_share * len(ordered))
-    if not 0 < tests < len(ordered):
-        raise UserError(
-            f"evaluation.classifier.test_share {test_share}: of {len(ordered)} prompts {tests} would be for "
-            "the test; expected some on both sides"
-        )
-    return {identifier: "test" if index < tests else "train" for index, identifier in enumerate(ordered)}
-
-
-def attacked_prompts(prompts: list[Row], test_share: float, count: int | None, seed: int) -> list[Row]:
-    """The prompts that are attacked and continued: those of the test, or the first `count` of them."""
-    by_id = {row["id"]: row for row in prompts}
-    split = split_prompts(by_id, test_share, seed)
-    return [by_id[identifier] for identifier, side in split.items() if side == "test"][:count]
-
-
 def answer_samples(
     methods: Sequence[Method],
     prompts: list[Row],
@@ -95,7 +80,7 @@ def answer_samples(
         reply_sample(
             f"{method.name}-{instruction}-{row['id']}",
             Request(
-                messages=method.messages(_user(text)),
+                messages=method.messages(user_message(text)),
                 sampling=sampling,
                 seed=seed_of(seed, "evaluation", row["id"], instruction),
                 adapter=method.adapter,
@@ -137,16 +122,16 @@ def continued_samples(
 
 
 def _continued(method: Method, prompt: Row, first: str, turns: int, sampling: Sampling, seed: int) -> Sample:
-    start: tuple[Message, ...] = (_user(prompt["prompt"]), _assistant(first))
+    start: tuple[Message, ...] = (user_message(prompt["prompt"]), assistant_message(first))
 
     async def make(engine: Engine) -> Row:
         messages, replies, reason, tokens = start, list[str](), "", 0
         while len(replies) < turns and (not replies or replies[-1]):
-            messages = (*messages, _user(GO_ON))
+            messages = (*messages, user_message(GO_ON))
             reply_seed = seed_of(seed, "evaluation", prompt["id"], CONTINUED, len(replies))
             request = Request(method.messages(*messages), sampling, reply_seed, method.adapter)
             reply = await engine.complete(request)
-            messages = (*messages, _assistant(reply.text))
+            messages = (*messages, assistant_message(reply.text))
             replies.append(reply.text)
             reason, tokens = reply.finish_reason, tokens + reply.completion_tokens
         replies += [""] * (turns - len(replies))
@@ -180,11 +165,3 @@ def _single(rows: list[Row]) -> list[Row]:
                 name = CONTINUED if turn == 1 else f"{CONTINUED}-{turn}"
                 result.append({**row, "instruction": name, "response": reply})
     return result
-
-
-def _user(text: str) -> Message:
-    return {"role": "user", "content": text}
-
-
-def _assistant(text: str) -> Message:
-    return {"role": "assistant", "content": text}

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.methods import BASE
+from characterflow.evaluation.methods import BASE, headline_method
 from characterflow.evaluation.robustness.summary import ANY
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
@@ -131,11 +131,6 @@ def section(results: Path, run: dict[str, Any]) -> Section:
         ],
         tables=[Table(tables[name], caption, headings) for name, (caption, headings) in TABLES.items()],
     )
-
-
-def headline_method(methods: list[str]) -> str:
-    """The method whose result stands for the persona: the full one, or the run's last."""
-    return "persona" if "persona" in methods else methods[-1]
 
 
 def finding(row: Row, headline: str) -> Finding:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from characterflow.evaluation.intervals import Estimate, bootstrap, bootstrap_sums, columns, proportion
-from characterflow.evaluation.methods import BASE, in_order
-from characterflow.evaluation.robustness.responses import CONTINUED, PLAIN
+from characterflow.evaluation.methods import BASE, PLAIN, in_order
+from characterflow.evaluation.robustness.responses import CONTINUED
 
 ANY = "any"
 BINS = 10
