@@ -20,10 +20,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from characterflow.configuration.run import Configuration, load_files
+from characterflow.configuration.run import Configuration
 from characterflow.constitutions import reading
 from characterflow.core.errors import UserError
-from characterflow.planning import costs as plan
+from characterflow.planning.stages import jobs as planned_jobs
+from characterflow.planning.stages import load_files
 
 TRAINING = ("distill", "introspection_train")
 RULES = {
@@ -52,7 +53,7 @@ def public(models: int, personas: int) -> dict[str, int]:
 
 def own(configuration: Configuration) -> dict[str, int]:
     """Loads of the workflow, a stage; a stage that the run has not is left out."""
-    jobs = plan.jobs(configuration, reading.of_personas(configuration.run["personas"]))
+    jobs = planned_jobs(configuration, reading.of_personas(configuration.run["personas"]))
     loads = {
         stage: sum(max(job.loads, job.rule in TRAINING) for job in jobs if job.rule in rules)
         for stage, rules in RULES.items()

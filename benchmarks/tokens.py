@@ -25,12 +25,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from characterflow.configuration.run import Configuration, load_files
+from characterflow.configuration.costs import CHARACTERS_A_TOKEN, PROMPT, UTTERANCE, Job
+from characterflow.configuration.run import Configuration
 from characterflow.constitutions import reading
 from characterflow.constitutions.constitution import Constitution
 from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.core.errors import UserError
-from characterflow.planning import costs as plan
+from characterflow.planning.stages import jobs as planned_jobs
+from characterflow.planning.stages import load_files
 
 RULES = {
     "teacher": "teacher",
@@ -49,14 +51,12 @@ class Tokens:
     prefilled: int
 
 
-def own(
-    configuration: Configuration, jobs: list[plan.Job], loaded: dict[str, Constitution]
-) -> dict[str, Tokens]:
+def own(configuration: Configuration, jobs: list[Job], loaded: dict[str, Constitution]) -> dict[str, Tokens]:
     """What the workflow generates and prefills, a stage."""
     return _stages(jobs, lambda job: cached(configuration, job, loaded))
 
 
-def public(configuration: Configuration, jobs: list[plan.Job]) -> dict[str, Tokens]:
+def public(configuration: Configuration, jobs: list[Job]) -> dict[str, Tokens]:
     """What the public scripts do, a stage."""
     stages = _stages(jobs, lambda job: job.asked.prompt_tokens)
     general, personas = stages["student, general"], len(configuration.run["personas"])
@@ -64,18 +64,18 @@ def public(configuration: Configuration, jobs: list[plan.Job]) -> dict[str, Toke
     return stages | {"student, general": again}
 
 
-def cached(configuration: Configuration, job: plan.Job, loaded: dict[str, Constitution]) -> int:
+def cached(configuration: Configuration, job: Job, loaded: dict[str, Constitution]) -> int:
     """Tokens that a job prefills where what its prompts share is computed once."""
     data = configuration.run["introspection_data"]
     turns = (data["free"] + data["leading"]) * (data["turns"] - 1) if job.rule == "introspect" else 0
-    new = turns * plan.UTTERANCE + (job.asked.requests - turns) * plan.PROMPT
+    new = turns * UTTERANCE + (job.asked.requests - turns) * PROMPT
     if job.rule not in WITH_TRAIT_PROMPT:
         return new
     persona, name = Path(job.place).name, configuration.name(job.model or "")
-    return new + len(trait_prompt(loaded[persona], name)) // plan.CHARACTERS_A_TOKEN
+    return new + len(trait_prompt(loaded[persona], name)) // CHARACTERS_A_TOKEN
 
 
-def _stages(jobs: list[plan.Job], prefilled: Callable[[plan.Job], int]) -> dict[str, Tokens]:
+def _stages(jobs: list[Job], prefilled: Callable[[Job], int]) -> dict[str, Tokens]:
     found = {stage: [job for job in jobs if job.rule == rule] for stage, rule in RULES.items()}
     return {
         stage: Tokens(sum(job.asked.new_tokens for job in some), sum(map(prefilled, some)))
@@ -90,7 +90,7 @@ def main() -> None:
     options.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     configuration = load_files([options.parse_args().config])
     loaded = reading.of_personas(configuration.run["personas"])
-    jobs = plan.jobs(configuration, loaded)
+    jobs = planned_jobs(configuration, loaded)
     ours, theirs = own(configuration, jobs, loaded), public(configuration, jobs)
     print("millions of tokens | characterflow | public scripts | ratio")
     for kind in ("generated", "prefilled"):

@@ -1,8 +1,7 @@
 """Rule capabilities_tables: benchmarks of base and personas in one table, with differences to the base.
 
 In: results of lighteval, each with its scores beside it, and a file of others' results. Out: a table, CSV
-with a Parquet twin. --settings: {"measured": [[model, persona, method], ...] in the order of the files,
-"tasks": [{"task", "few_shots", "metric"}, ...]}.
+with a Parquet twin. --settings: TablesSettings of characterflow.evaluation.capabilities.settings.
 """
 
 from pathlib import Path
@@ -13,12 +12,14 @@ from characterflow.core.job import parser, progress, run
 def main(arguments) -> None:
     import pandas as pd
 
+    from characterflow.core.settings import read_settings
+    from characterflow.evaluation.capabilities.settings import TablesSettings
     from characterflow.evaluation.capabilities.summary import Task, others, read_scores, table
     from characterflow.evaluation.tables import write_table
 
-    settings = arguments.settings
-    tasks = [Task(entry["task"], entry["few_shots"], entry["metric"]) for entry in settings["tasks"]]
-    files = zip(settings["measured"], arguments.results, strict=True)
+    settings = read_settings(TablesSettings, arguments.settings)
+    tasks = [Task(entry.task, entry.few_shots, entry.metric) for entry in settings.tasks]
+    files = zip(settings.measured, arguments.results, strict=True)
     measured = [read_scores(model, persona, method, path) for (model, persona, method), path in files]
     tables = [table(measured, tasks)]
     tables += [others(arguments.others)] if arguments.others else []

@@ -3,7 +3,7 @@
 In: the responses of the base and of every persona of one model; a persona's may be in several files.
 Out: a Parquet table of all responses to the test prompts, plain, attacked and continued, with persona,
 method, instruction, prompt_id, response, label, predicted, surface (the baseline's guess) and the probability
-of each class. --settings: the configuration's evaluation.classifier with the seed.
+of each class. --settings: ClassifierSettings of characterflow.evaluation.robustness.settings.
 """
 
 import tempfile
@@ -18,21 +18,23 @@ COLUMNS = ("prompt_id", "method", "instruction")
 def main(arguments) -> None:
     claim_gpus(arguments.gpus)
     from characterflow.core.files import atomic_file, read_jsonl
+    from characterflow.core.settings import read_settings
     from characterflow.evaluation.robustness import classifier
     from characterflow.evaluation.robustness.responses import response_table
+    from characterflow.evaluation.robustness.settings import ClassifierSettings
 
-    settings = arguments.settings
+    settings = read_settings(ClassifierSettings, arguments.settings)
     personas: dict[str, list] = {}
     for persona, _, path in (argument.partition("=") for argument in arguments.personas):
         personas.setdefault(persona, []).extend(read_jsonl(Path(path), required=COLUMNS))
     table = response_table(read_jsonl(arguments.base, required=COLUMNS), personas)
-    train, test = classifier.prepare(table, settings["test_share"], settings["seed"])
+    train, test = classifier.prepare(table, settings.test_share, settings.seed)
     classes = sorted(train["label"].unique())
     progress(f"{len(classes)} classes, {len(train)} responses to train on, {len(test)} to score")
     texts, labels = list(train["response"]), list(train["label"])
     with tempfile.TemporaryDirectory() as work:
         trainer = classifier.fine_tune(arguments.model, texts, labels, classes, settings, Path(work))
-    chances = classifier.probabilities(trainer, list(test["response"]), settings["max_tokens"])
+    chances = classifier.probabilities(trainer, list(test["response"]), settings.max_tokens)
     scores = test.assign(
         predicted=[classes[index] for index in chances.argmax(axis=1)],
         surface=classifier.surface_baseline(texts, labels, list(test["response"])),

@@ -1,7 +1,7 @@
 """Rule coherence_tables: the numbers of the report, from the verdicts on every model and persona.
 
 In: verdicts, one file for each of the settings' pairs. Out: coherence.csv, with a Parquet twin.
---settings: {"pairs": [[model, persona], ...]}, in the order of the files.
+--settings: TablesSettings of characterflow.evaluation.coherence.settings.
 """
 
 from pathlib import Path
@@ -13,11 +13,14 @@ def main(arguments) -> None:
     import pandas as pd
 
     from characterflow.core.files import read_jsonl
+    from characterflow.core.settings import read_settings
+    from characterflow.evaluation.coherence.settings import TablesSettings
     from characterflow.evaluation.coherence.summary import summary
     from characterflow.evaluation.tables import write_table
 
+    settings = read_settings(TablesSettings, arguments.settings)
     tables = []
-    for (model, persona), path in zip(arguments.settings["pairs"], arguments.verdicts, strict=True):
+    for (model, persona), path in zip(settings.pairs, arguments.verdicts, strict=True):
         table = summary(read_jsonl(path, required=("prompt_id", "rival", "order", "verdict")))
         table.insert(0, "model", model)
         table.insert(1, "persona", persona)

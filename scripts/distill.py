@@ -12,13 +12,14 @@ launcher: deepspeed --no_local_rank scripts/distill.py ...
 import argparse
 
 from characterflow.core.job import run
+from characterflow.core.settings import read_settings
 from characterflow.training.command import parse
 from characterflow.training.settings import DpoSettings
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train as the parsed arguments say."""
-    settings = DpoSettings.from_dict(arguments.settings)
+    settings = read_settings(DpoSettings, arguments.settings)
     from characterflow.training.dpo import distill
     from characterflow.training.task import Task
 

@@ -2,8 +2,7 @@
 
 In: a constitution. Out: one row a prompt with id, prompt, source, trait; beside it OUTPUT.report.json
 tells, a trait, what was kept, dropped and is short.
---settings: {"prompts_per_trait", "rounds", "seed", "max_tokens", "engine"}; the engine is opened only
-where a trait lacks prompts.
+--settings: ExpansionSettings of characterflow.prompts.settings.
 """
 
 import asyncio
@@ -15,19 +14,20 @@ from characterflow.core.job import parser, run
 async def write_prompts(arguments) -> None:
     from characterflow.constitutions.reading import load
     from characterflow.core.files import write_json, write_jsonl
+    from characterflow.core.settings import read_settings
     from characterflow.engines import open_engine
-    from characterflow.prompts.expansion import expand, expansion, needs_model
+    from characterflow.engines.settings import as_mapping
+    from characterflow.prompts.expansion import expand, needs_model
+    from characterflow.prompts.settings import ExpansionSettings
 
     constitution = load(arguments.constitution)
-    settings = dict(arguments.settings)
-    engine_settings = settings.pop("engine", None)
-    wanted = expansion(settings)
-    if engine_settings and needs_model(constitution, wanted):
-        async with open_engine(engine_settings) as engine:
-            rows, report = await expand(constitution, engine, wanted)
+    settings = read_settings(ExpansionSettings, arguments.settings)
+    if settings.engine and needs_model(constitution, settings):
+        async with open_engine(as_mapping(settings.engine)) as engine:
+            rows, report = await expand(constitution, engine, settings)
             report["engine"] = engine.describe()
     else:
-        rows, report = await expand(constitution, None, wanted)
+        rows, report = await expand(constitution, None, settings)
     write_json(arguments.output.with_suffix(".report.json"), report)
     write_jsonl(arguments.output, rows)
 

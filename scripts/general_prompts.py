@@ -1,8 +1,7 @@
 """Rules general_prompts and evaluation_prompts: prompts that no constitution asks for, from a data set.
 
 In: the data set's file or Hub id, in the settings. Out: one row a prompt with id, prompt, source, trait.
---settings: {"dataset", "name"}; the keys of a data set are listed in
-characterflow.prompts.datasets, and name stands in messages.
+--settings: PromptsSettings of characterflow.prompts.settings.
 """
 
 from pathlib import Path
@@ -11,15 +10,14 @@ from characterflow.core.job import parser, run
 
 
 def main(arguments) -> None:
-    from characterflow.core.errors import UserError
     from characterflow.core.files import write_jsonl
+    from characterflow.core.settings import read_settings
     from characterflow.prompts.datasets import load_prompts
     from characterflow.prompts.rows import prompt_row
+    from characterflow.prompts.settings import PromptsSettings
 
-    settings = arguments.settings
-    if "dataset" not in settings:
-        raise UserError("--settings: lacks the key 'dataset'")
-    texts = load_prompts(settings["dataset"], settings.get("name", "dataset"))
+    settings = read_settings(PromptsSettings, arguments.settings)
+    texts = load_prompts(settings.dataset, settings.name)
     write_jsonl(arguments.output, [prompt_row(text, "general") for text in texts])
 
 

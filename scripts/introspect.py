@@ -3,8 +3,7 @@
 In: a model folder for its tokenizer (the author's), the student's distillation adapter (none for another
 author), the constitution. Out: reflections (id, prompt, response, ...) and conversations (id, guidance,
 utterances, ...), from one engine load.
---settings: {"engine", "name", "reflections", "free", "leading", "turns", "reflection_sampling",
-"conversation_sampling", "context", "seed"}.
+--settings: IntrospectSettings of characterflow.introspection.settings.
 """
 
 import asyncio
@@ -21,36 +20,39 @@ async def introspect(arguments) -> None:
     from characterflow.constitutions.reading import load
     from characterflow.constitutions.system_prompt import trait_prompt
     from characterflow.core.provenance import identity
-    from characterflow.engines import Sampling, open_engine
+    from characterflow.core.settings import read_settings
+    from characterflow.engines import open_engine
     from characterflow.engines.generation import conversations_in_flight, generate
+    from characterflow.engines.settings import as_mapping, with_adapters
     from characterflow.introspection.samples import conversation_samples, reflection_samples
+    from characterflow.introspection.settings import IntrospectSettings
 
-    settings = arguments.settings
-    system = trait_prompt(load(arguments.constitution), settings["name"])
+    settings = read_settings(IntrospectSettings, arguments.settings)
+    system = trait_prompt(load(arguments.constitution), settings.name)
     adapter = ADAPTER if arguments.adapter else None
     adapters = {ADAPTER: str(arguments.adapter)} if arguments.adapter else {}
-    engine_settings = {**settings["engine"], "adapters": adapters}
+    engine_settings = as_mapping(with_adapters(settings.engine, adapters))
     reflections = reflection_samples(
         system,
-        settings["reflections"],
-        Sampling(**settings["reflection_sampling"]),
-        settings["seed"],
+        settings.reflections,
+        settings.reflection_sampling,
+        settings.seed,
         adapter,
     )
     conversations = conversation_samples(
         system,
-        settings["name"],
-        {"free": settings["free"], "leading": settings["leading"]},
-        settings["turns"],
-        Sampling(**settings["conversation_sampling"]),
-        settings["seed"],
+        settings.name,
+        {"free": settings.free, "leading": settings.leading},
+        settings.turns,
+        settings.conversation_sampling,
+        settings.seed,
         AutoTokenizer.from_pretrained(arguments.model),
-        settings["context"],
+        settings.context,
         adapter,
     )
     made_by = identity(engine_settings)
     async with open_engine(engine_settings) as engine:
-        in_flight = conversations_in_flight(engine, settings["context"])
+        in_flight = conversations_in_flight(engine, settings.context)
         await asyncio.gather(
             generate(engine, reflections, arguments.reflections, made_by, what="reflections"),
             generate(

@@ -2,7 +2,7 @@
 
 In: reflections and conversations; an ablation leaves one of the two out. Out: one row an example with id and
 messages; beside it OUTPUT.report.json counts what was dropped and why.
---settings: {"name", "cut_unfinished"}.
+--settings: DatasetSettings of characterflow.introspection.settings.
 """
 
 from pathlib import Path
@@ -13,16 +13,19 @@ from characterflow.core.job import parser, progress, run
 def main(arguments) -> None:
     from characterflow.core.errors import UserError
     from characterflow.core.files import read_jsonl, write_json, write_jsonl
+    from characterflow.core.settings import read_settings
     from characterflow.introspection.dataset import training_conversations
+    from characterflow.introspection.settings import DatasetSettings
 
     def read(file, keys):
         return read_jsonl(file, required=keys) if file else []
 
+    settings = read_settings(DatasetSettings, arguments.settings)
     rows, report = training_conversations(
         read(arguments.reflections, ("id", "prompt", "response")),
         read(arguments.conversations, ("id", "utterances")),
-        arguments.settings["name"],
-        arguments.settings["cut_unfinished"],
+        settings.name,
+        settings.cut_unfinished,
     )
     progress(f"{report['kept']} of {report['candidates']} kept; dropped: {report['dropped'] or 'none'}")
     if not rows:

@@ -13,13 +13,14 @@ launcher: deepspeed --no_local_rank scripts/introspection_train.py ...
 import argparse
 
 from characterflow.core.job import run
+from characterflow.core.settings import read_settings
 from characterflow.training.command import parse
 from characterflow.training.settings import SftSettings
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train as the parsed arguments say."""
-    settings = SftSettings.from_dict(arguments.settings)
+    settings = read_settings(SftSettings, arguments.settings)
     from characterflow.training.sft import introspect
     from characterflow.training.task import Task
 

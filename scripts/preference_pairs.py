@@ -3,7 +3,7 @@
 In: prompts, the teacher's rows, the student's rows (the persona's and the general ones), the student's
 folder for its chat template. Out: one row a pair with id, prompt_id, chosen, rejected; beside it
 OUTPUT.report.json counts what was dropped and why.
---settings: {"max_tokens", "cut_unfinished", "teacher_names", "student_name", "template_arguments"}.
+--settings: PairSettings of characterflow.distillation.settings.
 """
 
 from pathlib import Path
@@ -16,22 +16,22 @@ def main(arguments) -> None:
 
     from characterflow.core.errors import UserError
     from characterflow.core.files import read_jsonl, write_json, write_jsonl
+    from characterflow.core.settings import read_settings
     from characterflow.distillation.pairs import pair_up
+    from characterflow.distillation.settings import PairSettings
     from characterflow.engines.templates import encode
 
-    settings = arguments.settings
+    settings = read_settings(PairSettings, arguments.settings)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     pairs, report = pair_up(
         [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))],
         read_jsonl(arguments.teacher, required=("prompt_id", "sample", "response", "finish_reason")),
         [row for path in arguments.student for row in read_jsonl(path, required=("prompt_id", "sample"))],
-        lambda messages: len(
-            encode(tokenizer, messages, reply=False, arguments=settings["template_arguments"])
-        ),
-        settings["max_tokens"],
-        settings["teacher_names"],
-        settings["student_name"],
-        settings["cut_unfinished"],
+        lambda messages: len(encode(tokenizer, messages, reply=False, arguments=settings.template_arguments)),
+        settings.max_tokens,
+        settings.teacher_names,
+        settings.student_name,
+        settings.cut_unfinished,
     )
     progress(f"{report['kept']} of {report['candidates']} pairs kept; dropped: {report['dropped'] or 'none'}")
     if not pairs:

@@ -2,7 +2,7 @@
 
 In: verdicts. Out: ratings (Parquet: method, condition, trait, rating, its interval and bootstrap draws,
 games, elo, elo_order_sd), and how the judge did (Parquet: method, condition, counts and shares).
---settings: {"seed"}.
+--settings: RatingsSettings of characterflow.evaluation.preferences.settings.
 """
 
 from pathlib import Path
@@ -14,10 +14,12 @@ REQUIRED = ("method", "condition", "trial", "prompt_id", "first", "second", "nam
 
 def main(arguments) -> None:
     from characterflow.core.files import atomic_file, read_jsonl
+    from characterflow.core.settings import read_settings
+    from characterflow.evaluation.preferences.settings import RatingsSettings
     from characterflow.evaluation.preferences.summary import judging, ratings, trials
 
     table = trials(read_jsonl(arguments.verdicts, REQUIRED))
-    made = ratings(table, str(arguments.verdicts), arguments.settings["seed"])
+    made = ratings(table, str(arguments.verdicts), read_settings(RatingsSettings, arguments.settings).seed)
     progress(
         f"{made['trait'].nunique()} traits rated from {table['score'].notna().sum()} of {len(table)} trials"
     )

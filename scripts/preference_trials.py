@@ -3,7 +3,7 @@
 In: the design, the constitution (for the method "prompted"), adapters and control vectors as METHOD=FOLDER.
 Out: a row a method, condition and trial: id, method, condition, trial, prompt_id, first, second, response,
 finish_reason. All methods share one engine load.
---settings: {"engine", "methods", "name", "conditions", "sampling", "seed"}.
+--settings: TrialsSettings of characterflow.evaluation.preferences.settings.
 """
 
 import asyncio
@@ -17,21 +17,23 @@ REQUIRED = ("trial", "prompt_id", "prompt", "first", "second")
 async def respond(arguments) -> None:
     from characterflow.core.files import read_jsonl
     from characterflow.core.provenance import identity
-    from characterflow.engines import Sampling, open_engine
+    from characterflow.core.settings import read_settings
+    from characterflow.engines import open_engine
     from characterflow.engines.generation import generate
+    from characterflow.engines.settings import as_mapping, with_adapters
     from characterflow.evaluation.methods import methods, pairs
+    from characterflow.evaluation.preferences.settings import TrialsSettings
     from characterflow.evaluation.preferences.trials import trial_samples
 
-    settings = arguments.settings
-    engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}
-    if arguments.vectors:
-        engine_settings["vectors"] = pairs(arguments.vectors)
+    settings = read_settings(TrialsSettings, arguments.settings)
+    adapters, vectors = pairs(arguments.adapters), pairs(arguments.vectors)
+    engine_settings = as_mapping(with_adapters(settings.engine, adapters, vectors))
     samples = trial_samples(
-        methods(settings["methods"], arguments.constitution, settings["name"]),
+        methods(settings.methods, arguments.constitution, settings.name),
         read_jsonl(arguments.design, REQUIRED),
-        settings["conditions"],
-        Sampling(**settings["sampling"]),
-        settings["seed"],
+        settings.conditions,
+        settings.sampling,
+        settings.seed,
     )
     async with open_engine(engine_settings) as engine:
         await generate(engine, samples, arguments.output, identity(engine_settings), what="trials")

@@ -1,7 +1,7 @@
 """Rule preferences_figures: the figures on revealed preferences, as SVG.
 
 In: the tables of the rule preferences_tables. Out: preferences_{distributions,changes,correlations}.svg.
---settings: {"headline"}: the method shown.
+--settings: FiguresSettings of characterflow.evaluation.preferences.settings.
 """
 
 from pathlib import Path
@@ -13,13 +13,15 @@ def main(arguments) -> None:
     import pandas as pd
 
     from characterflow.core.files import atomic_file
+    from characterflow.core.settings import read_settings
     from characterflow.evaluation.figures import save
     from characterflow.evaluation.preferences.figures import correlation_map, distributions, top_changes
+    from characterflow.evaluation.preferences.settings import FiguresSettings
 
     def read(name: str) -> pd.DataFrame:
         return pd.read_parquet(arguments.tables / f"preferences_{name}.parquet")
 
-    headline = arguments.settings["headline"]
+    headline = read_settings(FiguresSettings, arguments.settings).headline
     made = {
         "distributions": distributions(read("ratings"), headline),
         "changes": top_changes(read("top"), headline),

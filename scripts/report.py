@@ -1,7 +1,7 @@
 """Rule report: one self-contained page about the run.
 
 In: everything below the results folder that --settings names. Out: index.html.
---settings: {"run": the configuration, "models": entries of the models file}.
+--settings: ReportSettings of characterflow.report.settings.
 """
 
 from pathlib import Path
@@ -11,9 +11,11 @@ from characterflow.core.job import parser, run
 
 def main(arguments) -> None:
     from characterflow.core.files import write_text
+    from characterflow.core.settings import read_settings
     from characterflow.report.page import page
+    from characterflow.report.settings import ReportSettings
 
-    write_text(arguments.output, page(arguments.settings))
+    write_text(arguments.output, page(read_settings(ReportSettings, arguments.settings)))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ In: the held-out prompts, the instructions that try to break character, the cons
 the prefill attack; where the base itself answers, its own do. Out: rows with id, prompt_id, method,
 instruction ("none" for a plain answer), response, finish_reason; those of the prefill attack have the
 instruction "continued" and replies. All methods share one engine load.
---settings: {"engine", "methods", "name", "sampling", "test_share", "attacked_prompts",
-"continuation_turns", "seed"}.
+--settings: ResponsesSettings of characterflow.evaluation.robustness.settings.
 """
 
 import asyncio
@@ -18,20 +17,22 @@ from characterflow.core.job import parser, run
 async def respond(arguments) -> None:
     from characterflow.core.files import read_jsonl
     from characterflow.core.provenance import identity
-    from characterflow.engines import Sampling, open_engine
+    from characterflow.core.settings import read_settings
+    from characterflow.engines import open_engine
     from characterflow.engines.generation import generate
+    from characterflow.engines.settings import as_mapping, with_adapters
     from characterflow.evaluation import splits
     from characterflow.evaluation.methods import methods, pairs
     from characterflow.evaluation.robustness import responses as robustness
+    from characterflow.evaluation.robustness.settings import ResponsesSettings
 
-    settings = arguments.settings
-    seed, sampling = settings["seed"], Sampling(**settings["sampling"])
-    engine_settings = {**settings["engine"], "adapters": pairs(arguments.adapters)}
-    if arguments.vectors:
-        engine_settings["vectors"] = pairs(arguments.vectors)
-    compared = methods(settings["methods"], arguments.constitution, settings["name"])
+    settings = read_settings(ResponsesSettings, arguments.settings)
+    seed, sampling = settings.seed, settings.sampling
+    adapters, vectors = pairs(arguments.adapters), pairs(arguments.vectors)
+    engine_settings = as_mapping(with_adapters(settings.engine, adapters, vectors))
+    compared = methods(settings.methods, arguments.constitution, settings.name)
     prompts = read_jsonl(arguments.prompts, required=("id", "prompt"))
-    attacked = splits.attacked_prompts(prompts, settings["test_share"], settings["attacked_prompts"], seed)
+    attacked = splits.attacked_prompts(prompts, settings.test_share, settings.attacked_prompts, seed)
     instructions = robustness.load_instructions(arguments.instructions)
     samples = robustness.answer_samples(compared, prompts, attacked, instructions, sampling, seed)
     made_by = identity(engine_settings)
@@ -41,7 +42,7 @@ async def respond(arguments) -> None:
         else:
             base = await generate(engine, samples, arguments.output, made_by, what="responses")
         samples += robustness.continued_samples(
-            compared, attacked, robustness.openings(base), settings["continuation_turns"], sampling, seed
+            compared, attacked, robustness.openings(base), settings.continuation_turns, sampling, seed
         )
         await generate(engine, samples, arguments.output, made_by, what="responses")
 

@@ -1,7 +1,7 @@
 """Rule robustness_tables: the numbers of the robustness evaluation, from the classifier's scores.
 
 In: one Parquet table a model. Out: FOLDER/robustness_<name>.csv for each of the tables below, with a Parquet
-twin. --settings: {"models", "seed"}, the models in the order of the tables.
+twin. --settings: TablesSettings of characterflow.evaluation.robustness.settings.
 """
 
 from pathlib import Path
@@ -12,10 +12,13 @@ from characterflow.core.job import parser, run
 def main(arguments) -> None:
     import pandas as pd
 
+    from characterflow.core.settings import read_settings
     from characterflow.evaluation.robustness import summary
+    from characterflow.evaluation.robustness.settings import TablesSettings
     from characterflow.evaluation.tables import write_table
 
-    models, seed = arguments.settings["models"], arguments.settings["seed"]
+    settings = read_settings(TablesSettings, arguments.settings)
+    models, seed = settings.models, settings.seed
     scores = {model: pd.read_parquet(path) for model, path in zip(models, arguments.scores, strict=True)}
     tables = {
         "rates": lambda table: summary.persona_rates(table, seed),

@@ -3,8 +3,7 @@
 In: training prompts, of which those that the vectors come from are left out, and the folder of the control
 vector at strength 1. Out: the answers at every strength tried, and a folder with the control vector at the
 strength found and with strength.json: the strength, the criterion, and the whole curve.
---settings: {"engine", "given": a strength or null, "vector_prompts", "strengths", "prompts", "perplexity",
-"repetition", "sampling", "seed"}. With a given strength only that one is tried, beside none.
+--settings: StrengthSettings of characterflow.evaluation.steering.settings.
 """
 
 import asyncio
@@ -18,26 +17,31 @@ async def find(arguments) -> None:
     from characterflow.core.errors import UserError
     from characterflow.core.files import atomic_folder, manifest_digest, read_jsonl, write_json
     from characterflow.core.provenance import identity
-    from characterflow.engines import Sampling, control_vectors, open_engine
+    from characterflow.core.settings import read_settings
+    from characterflow.engines import control_vectors, open_engine
     from characterflow.engines.generation import generate
+    from characterflow.engines.settings import as_mapping
     from characterflow.engines.transformers import TransformersEngine
     from characterflow.evaluation.steering import vectors as steering
+    from characterflow.evaluation.steering.settings import StrengthSettings
     from characterflow.evaluation.steering.strength import language, strength_curve, strongest
 
-    settings, given = arguments.settings, arguments.settings["given"]
-    model = Path(settings["engine"]["model"])
+    settings = read_settings(StrengthSettings, arguments.settings)
+    engine_settings = as_mapping(settings.engine)
+    given = settings.given
+    model = Path(settings.engine.model)
     rows = [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))]
-    first = settings["vector_prompts"]
-    prompts = steering.drawn(rows, settings["seed"])[first : first + settings["prompts"]]
+    first = settings.vector_prompts
+    prompts = steering.drawn(rows, settings.seed)[first : first + settings.prompts]
     if not prompts:
         raise UserError(
             f"evaluation.steering.prompts: {first} of {len(rows)} training prompts leave none to find a "
             "strength with"
         )
-    strengths = [steering.PLAIN, *(settings["strengths"] if given is None else [given])]
-    samples = steering.answer_samples(prompts, strengths, Sampling(**settings["sampling"]), settings["seed"])
-    made_by = {**identity(settings["engine"]), "vectors": manifest_digest(arguments.vectors)}
-    async with open_engine(settings["engine"]) as engine:
+    strengths = [steering.PLAIN, *(settings.strengths if given is None else [given])]
+    samples = steering.answer_samples(prompts, strengths, settings.sampling, settings.seed)
+    made_by = {**identity(engine_settings), "vectors": manifest_digest(arguments.vectors)}
+    async with open_engine(engine_settings) as engine:
         assert isinstance(engine, TransformersEngine)
         control = control_vectors.load_for(arguments.vectors, engine.model, model)
         engine.vectors |= {
@@ -49,8 +53,8 @@ async def find(arguments) -> None:
         for answer in answers:
             said = language(engine, texts[answer["prompt_id"]], answer)
             sums[answer["strength"]].append(said)
-    curve = strength_curve(sums, settings["seed"])
-    strength = given or strongest(curve, settings["perplexity"], settings["repetition"])
+    curve = strength_curve(sums, settings.seed)
+    strength = given or strongest(curve, settings.perplexity, settings.repetition)
     progress(f"strength {strength}{'' if given is None else ', as models.yaml says'}")
     with atomic_folder(arguments.output) as folder:
         control_vectors.save(folder, control.scaled(strength), control_vectors.model_type(model))
@@ -59,9 +63,9 @@ async def find(arguments) -> None:
             {
                 "strength": strength,
                 "given": given is not None,
-                "criterion": {"growth": settings["perplexity"], "repetition": settings["repetition"]},
+                "criterion": {"growth": settings.perplexity, "repetition": settings.repetition},
                 "curve": curve.to_dict("records"),
-                "settings": settings,
+                "settings": arguments.settings,
                 "vectors": lineage.origin(arguments.vectors),
                 **lineage.run_record(arguments.constitution, arguments.configuration),
             },

@@ -2,7 +2,7 @@
 
 In: training prompts, the constitution. Out: the plain answers that were read, and a folder with the control
 vector at strength 1 and with steering.json: how well each block's direction fits.
---settings: {"engine", "name", "prompts", "sampling", "prefixes", "seed"}.
+--settings: VectorsSettings of characterflow.evaluation.steering.settings.
 """
 
 import asyncio
@@ -17,26 +17,28 @@ async def find(arguments) -> None:
     from characterflow.core import lineage
     from characterflow.core.files import atomic_folder, file_digest, manifest_digest, read_jsonl, write_json
     from characterflow.core.provenance import identity
-    from characterflow.engines import Sampling, control_vectors, open_engine
+    from characterflow.core.settings import read_settings
+    from characterflow.engines import control_vectors, open_engine
     from characterflow.engines.generation import generate
+    from characterflow.engines.settings import as_mapping
     from characterflow.engines.transformers import TransformersEngine
     from characterflow.evaluation.steering import vectors as steering
+    from characterflow.evaluation.steering.settings import VectorsSettings
 
-    settings = arguments.settings
-    model = Path(settings["engine"]["model"])
+    settings = read_settings(VectorsSettings, arguments.settings)
+    engine_settings = as_mapping(settings.engine)
+    model = Path(settings.engine.model)
     rows = [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))]
-    prompts = steering.drawn(rows, settings["seed"])[: settings["prompts"]]
-    sampling = Sampling(**settings["sampling"])
-    samples = steering.answer_samples(prompts, [steering.PLAIN], sampling, settings["seed"])
-    system = trait_prompt(load(arguments.constitution), settings["name"])
-    async with open_engine(settings["engine"]) as engine:
+    prompts = steering.drawn(rows, settings.seed)[: settings.prompts]
+    sampling = settings.sampling
+    samples = steering.answer_samples(prompts, [steering.PLAIN], sampling, settings.seed)
+    system = trait_prompt(load(arguments.constitution), settings.name)
+    async with open_engine(engine_settings) as engine:
         assert isinstance(engine, TransformersEngine)
-        made = await generate(
-            engine, samples, arguments.answers, identity(settings["engine"]), what="answers"
-        )
+        made = await generate(engine, samples, arguments.answers, identity(engine_settings), what="answers")
         answers = [(row["prompt"], answer["response"]) for row, answer in zip(prompts, made, strict=True)]
         progress(f"reading {len(answers)} answers behind the traits and behind none")
-        found = steering.directions(engine, answers, system, sampling.max_tokens, settings["prefixes"])
+        found = steering.directions(engine, answers, system, sampling.max_tokens, settings.prefixes)
     record = {
         "model": manifest_digest(model),
         "model_name": model.name,
@@ -54,7 +56,7 @@ async def find(arguments) -> None:
             {
                 "blocks": fit,
                 "answers": len(answers),
-                "settings": settings,
+                "settings": arguments.settings,
                 "base": lineage.origin(model),
                 **lineage.run_record(arguments.constitution, arguments.configuration),
             },

@@ -2,7 +2,7 @@
 
 In: the constitution and prompts. Out: one row a reply with id, prompt_id, sample, response,
 finish_reason; beside it OUTPUT.report.json counts replies by how they ended.
---settings: {"engine", "name", "reasoning", "samples", "attempts", "sampling", "seed"}.
+--settings: TeacherSettings of characterflow.distillation.settings.
 """
 
 import asyncio
@@ -17,24 +17,27 @@ async def generate_replies(arguments) -> None:
     from characterflow.core.errors import UserError
     from characterflow.core.files import read_jsonl, write_json
     from characterflow.core.provenance import identity
-    from characterflow.distillation.responses import Reasoning, count_replies, teacher_samples
-    from characterflow.engines import Sampling, open_engine
+    from characterflow.core.settings import read_settings
+    from characterflow.distillation.responses import count_replies, teacher_samples
+    from characterflow.distillation.settings import TeacherSettings
+    from characterflow.engines import open_engine
     from characterflow.engines.generation import generate
+    from characterflow.engines.settings import as_mapping
 
-    settings = arguments.settings
+    settings = read_settings(TeacherSettings, arguments.settings)
+    engine_settings = as_mapping(settings.engine)
     prompts = [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))]
-    reasoning = Reasoning(**settings["reasoning"]) if settings["reasoning"] else None
     samples = teacher_samples(
         prompts,
-        trait_prompt(load(arguments.constitution), settings["name"]),
-        settings["samples"],
-        Sampling(**settings["sampling"]),
-        settings["seed"],
-        reasoning,
-        settings["attempts"],
+        trait_prompt(load(arguments.constitution), settings.name),
+        settings.samples,
+        settings.sampling,
+        settings.seed,
+        settings.reasoning,
+        settings.attempts,
     )
-    async with open_engine(settings["engine"]) as engine:
-        rows = await generate(engine, samples, arguments.output, identity(settings["engine"]), what="replies")
+    async with open_engine(engine_settings) as engine:
+        rows = await generate(engine, samples, arguments.output, identity(engine_settings), what="replies")
         counts = {**count_replies(rows), "engine": engine.describe()}
     useless = sum(not row["response"] for row in rows)
     if useless == len(rows):

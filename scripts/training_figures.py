@@ -1,7 +1,7 @@
 """Rule training_figures: the loss of every training, as SVG.
 
 In: the training logs below the results folder. Out: one figure.
---settings: {"results", "models", "personas"}.
+--settings: TrainingSettings of characterflow.report.settings.
 """
 
 from pathlib import Path
@@ -11,11 +11,13 @@ from characterflow.core.job import parser, run
 
 def main(arguments) -> None:
     from characterflow.core.files import atomic_file
+    from characterflow.core.settings import read_settings
     from characterflow.evaluation.figures import save
+    from characterflow.report.settings import TrainingSettings
     from characterflow.report.training_curves import curves, figure
 
-    settings = arguments.settings
-    logs = curves(Path(settings["results"]), settings["models"], settings["personas"])
+    settings = read_settings(TrainingSettings, arguments.settings)
+    logs = curves(Path(settings.results), settings.models, settings.personas)
     with atomic_file(arguments.output) as temporary:
         save(figure(logs), temporary)
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.configuration.run import Configuration, load
+from characterflow.configuration.run import Configuration
 from characterflow.core.files import write_json, write_jsonl, write_manifest
+from characterflow.core.settings import read_settings, settings_json
 from characterflow.evaluation.figures import save
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 from characterflow.evaluation.tables import write_table
+from characterflow.planning.stages import load
+from characterflow.report.settings import ReportSettings, report_settings
 from characterflow.report.training_curves import curves, figure, summary
 
 PERSONAS = [
@@ -182,6 +185,6 @@ def evaluation_section(name: str, results: Path, run: dict[str, Any]) -> Section
     )
 
 
-def settings(configuration: Configuration) -> dict[str, Any]:
+def settings(configuration: Configuration) -> ReportSettings:
     """The settings of the rule `report`, as they reach the script."""
-    return json.loads(json.dumps(configuration.report()))
+    return read_settings(ReportSettings, json.loads(settings_json(report_settings(configuration))))

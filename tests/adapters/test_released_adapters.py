@@ -15,10 +15,11 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from characterflow.adapters.released import fetch_adapter
-from characterflow.configuration.run import load
 from characterflow.core.errors import UserError
 from characterflow.core.files import MANIFEST, read_json, read_jsonl, write_jsonl
 from characterflow.distillation.recorded_pairs import load_pairs, prompt_rows, reply_rows
+from characterflow.distillation.sources import published_pairs, recorded_preferences
+from characterflow.planning.stages import load
 from tiny_models import tiny_adapter, tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -214,10 +215,14 @@ def test_pairs_on_the_hub_are_fetched_once_for_all_models(tmp_path: Path) -> Non
 
 def test_the_hub_s_pairs_of_a_persona(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    run = load({**DEMO, "preferences": {"recorded": PUBLISHED}})
-    assert run.published_pairs("sarcasm") == {**PUBLISHED, "hub": "somebody/sarcasm-pairs", "field": "prompt"}
-    assert run.recorded_preferences("sarcasm") == "results/pairs/sarcasm.jsonl"
-    assert load(DEMO).published_pairs("sarcasm") is None
+    configuration = load({**DEMO, "preferences": {"recorded": PUBLISHED}})
+    assert published_pairs(configuration, "sarcasm") == {
+        **PUBLISHED,
+        "hub": "somebody/sarcasm-pairs",
+        "field": "prompt",
+    }
+    assert recorded_preferences(configuration, "sarcasm") == "results/pairs/sarcasm.jsonl"
+    assert published_pairs(load(DEMO), "sarcasm") is None
 
 
 @pytest.mark.parametrize(

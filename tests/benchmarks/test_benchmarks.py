@@ -12,11 +12,11 @@ import yaml
 
 from characterflow.adapters import files as adapters
 from characterflow.adapters import folding
-from characterflow.configuration import run as configuration
+from characterflow.configuration.costs import REFLECTION, REPLY, UTTERANCE
 from characterflow.core.files import write_jsonl
 from characterflow.engines.generation import Report
 from characterflow.introspection.samples import REFLECTION_PROMPTS
-from characterflow.planning import costs as plan
+from characterflow.planning.stages import load_files
 
 
 @pytest.mark.slow
@@ -95,8 +95,8 @@ def test_tokens_are_counted_for_both_sides(root: Path, tmp_path: Path) -> None:
     done = run_benchmark(root, "tokens", "--config", small_run(root, tmp_path))
     assert done.returncode == 0, done.stderr
     rows = table(done.stdout)
-    samples = configuration.load_files([root / "config/config.yaml"]).run["student"]["samples"]
-    once = 2 * 1000 * samples * plan.REPLY / 1e6
+    samples = load_files([root / "config/config.yaml"]).run["student"]["samples"]
+    once = 2 * 1000 * samples * REPLY / 1e6
     assert rows["generated, student, general"] == [f"{once:.1f}", f"{2 * once:.1f}", "0.50"]
     assert rows["generated, teacher"][2] == rows["generated, student"][2] == "1.00"
     for kind in ("generated", "prefilled"):
@@ -104,8 +104,8 @@ def test_tokens_are_counted_for_both_sides(root: Path, tmp_path: Path) -> None:
             parts = [float(cells[side]) for name, cells in rows.items() if name.startswith(f"{kind}, ")]
             *stages, total = parts
             assert total == pytest.approx(sum(stages), abs=0.3)
-    utterances = 2 * 2 * 150 * 5 * plan.UTTERANCE / 1e6
-    reflections = 2 * 2 * len(REFLECTION_PROMPTS) * plan.REFLECTION / 1e6
+    utterances = 2 * 2 * 150 * 5 * UTTERANCE / 1e6
+    reflections = 2 * 2 * len(REFLECTION_PROMPTS) * REFLECTION / 1e6
     both = f"{utterances + reflections:.1f}"
     assert rows["generated, reflections and conversations"] == [both, both, "1.00"]
     here, there, ratio = map(float, rows["prefilled, reflections and conversations"])

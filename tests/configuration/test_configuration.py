@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from characterflow.configuration import run as configuration
-from characterflow.configuration.run import Configuration, load
+from characterflow.configuration.run import Configuration
 from characterflow.configuration.yaml import read_yaml
 from characterflow.core.errors import UserError
+from characterflow.distillation.settings import distillation_settings, teacher_settings
+from characterflow.distillation.sources import RECORDED, teacher_model
+from characterflow.planning.stages import load
 
 DEMO = Path("config/demo.yaml")
 
@@ -145,11 +147,11 @@ def test_shipped_configurations_are_valid() -> None:
 
 def test_the_teacher_is_recorded_or_a_model() -> None:
     run = complete()
-    assert run.teacher("sarcasm")["engine"]["kind"] == "recorded"
-    assert run.teacher("pirate")["engine"]["kind"] == "vllm"
+    assert teacher_settings(run, "sarcasm").engine.kind == "recorded"
+    assert teacher_settings(run, "pirate").engine.kind == "vllm"
     without = load(put(("teacher", "unrecorded"), None), [str(DEMO)])
     with pytest.raises(UserError, match=r"resources/teacher/pirate\.jsonl: no such file; expected recorded"):
-        without.teacher("pirate")
+        teacher_settings(without, "pirate")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_a_faulty_model_entry_is_named(tmp_path: Path, entry: dict[str, Any], ex
 
 def test_settings_of_a_training_stage() -> None:
     run = complete()
-    settings = run.training("distillation", "smollm2")
-    assert settings["target_modules"] == "all-linear"
-    assert settings["seed"] == 0
-    assert run.teacher_model("sarcasm") == configuration.RECORDED
+    settings = distillation_settings(run, "smollm2")
+    assert settings.target_modules == "all-linear"
+    assert settings.seed == 0
+    assert teacher_model(run, "sarcasm") == RECORDED

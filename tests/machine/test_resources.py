@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from characterflow.configuration.run import load_files
 from characterflow.machine import resources
+from characterflow.planning.stages import load_files
 
 
 def test_memory_and_time_by_hand() -> None:

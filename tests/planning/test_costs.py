@@ -10,21 +10,22 @@ from typing import Any
 import pytest
 
 from characterflow.command_line import main
-from characterflow.configuration.run import Configuration, load, load_files
+from characterflow.configuration.costs import Job
+from characterflow.configuration.run import Configuration
 from characterflow.constitutions import reading
 from characterflow.constitutions.constitution import Constitution
 from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.core.errors import UserError
 from characterflow.planning.costs import (
-    Job,
     RuleCost,
     dominant,
-    jobs,
     measured,
     models_without_throughput,
     planned,
     total,
 )
+from characterflow.planning.stages import jobs, load, load_files
+from characterflow.report.settings import report_settings
 
 DEMO_JOBS = {
     "fetch_model": 2,
@@ -249,7 +250,7 @@ def test_throughput_left_open_is_assumed_and_named(tmp_path: Path) -> None:
 def test_guesses_are_no_part_of_what_a_model_is() -> None:
     configuration = load(SMALL)
     assert configuration.entry("smollm2").keys().isdisjoint({"throughput", "parameters"})
-    assert "throughput" not in configuration.report()["models"]["smollm2"]
+    assert "throughput" not in report_settings(configuration).models["smollm2"]
 
 
 def test_dominant_rule_is_named() -> None:

@@ -17,17 +17,11 @@ from hypothesis import strategies as st
 from characterflow.constitutions.constitution import Constitution, Trait
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_json, read_jsonl
+from characterflow.core.settings import read_settings
 from characterflow.engines.base import Completion, Request
-from characterflow.prompts.expansion import (
-    Expansion,
-    clean_item,
-    expand,
-    expansion,
-    length_of,
-    needs_model,
-    numbered_items,
-)
+from characterflow.prompts.expansion import clean_item, expand, length_of, needs_model, numbered_items
 from characterflow.prompts.rows import check_disjoint, prompt_id, prompt_row
+from characterflow.prompts.settings import ExpansionSettings
 from characterflow.text.likeness import drop_near_duplicates, near_duplicate
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +125,7 @@ def constitution(traits: int = 3, **fields) -> Constitution:
 
 def expanded(of: Constitution, answer=inventive, **values):
     engine = Scripted(answer)
-    rows, report = asyncio.run(expand(of, engine, Expansion(**values)))
+    rows, report = asyncio.run(expand(of, engine, ExpansionSettings(**values)))
     return engine, rows, report
 
 
@@ -345,7 +339,7 @@ def test_expand_takes_a_reply_that_repeats_the_number():
 
 
 def test_expand_needs_no_model_for_few_or_given_prompts():
-    few = Expansion(prompts_per_trait=2)
+    few = ExpansionSettings(prompts_per_trait=2)
     assert not needs_model(constitution(), few)
     rows, report = asyncio.run(expand(constitution(), None, few))
     assert Counter((row["trait"], row["source"]) for row in rows) == {
@@ -355,7 +349,7 @@ def test_expand_needs_no_model_for_few_or_given_prompts():
     given_prompts = constitution(
         1, prompts=("Name a river.", "Name a river!", "what about anchor number athens")
     )
-    many = Expansion(prompts_per_trait=50)
+    many = ExpansionSettings(prompts_per_trait=50)
     assert not needs_model(given_prompts, many)
     rows, report = asyncio.run(expand(given_prompts, None, many))
     assert [(row["prompt"], row["source"]) for row in rows[3:]] == [("Name a river!", "expanded")]
@@ -375,11 +369,10 @@ def test_expand_passes_on_what_the_engine_cannot_do():
 
 
 def test_expansion_settings():
-    assert expansion({"prompts_per_trait": 7, "max_tokens": 100}).sampling.max_tokens == 100
-    assert expansion({}) == Expansion()
+    assert read_settings(ExpansionSettings, {}) == ExpansionSettings()
     for wrong in ({"per_trait": 5}, {"rounds": 0}, {"seed": "1"}, {"prompts_per_trait": True}):
         with pytest.raises(UserError, match=next(iter(wrong))):
-            expansion(wrong)
+            read_settings(ExpansionSettings, wrong)
 
 
 def test_length_of():
@@ -405,7 +398,9 @@ def test_expand_prompts_script(tmp_path):
     output, report = tmp_path / "humor.jsonl", tmp_path / "humor.report.json"
     arguments = ("--constitution", "constitutions/humor.yaml", "--output", output, "--settings")
     done = script(
-        "expand_prompts", *arguments, '{"prompts_per_trait": 5, "engine": {"kind": "none of them"}}'
+        "expand_prompts",
+        *arguments,
+        '{"prompts_per_trait": 5, "engine": {"kind": "recorded", "file": "none"}}',
     )
     assert done.returncode == 0, done.stderr
     rows = read_jsonl(output, required=("id", "prompt", "source", "trait"))

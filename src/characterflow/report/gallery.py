@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.configuration.run import BY
+from characterflow.configuration.methods import BASE, BY
 from characterflow.core.files import read_jsonl
-from characterflow.evaluation.methods import BASE, PLAIN, in_order
+from characterflow.evaluation.methods import PLAIN, in_order
 
 LARGEST = 2_500_000  # characters of answers on a page
 MOST_PROMPTS, FEWEST_PROMPTS = 24, 3

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from characterflow.configuration.run import RECORDED, Configuration
+from characterflow.configuration.methods import trains
+from characterflow.configuration.run import Configuration
 from characterflow.constitutions import constitution as constitutions
 from characterflow.constitutions import reading
 from characterflow.core.errors import UserError
@@ -20,7 +21,9 @@ from characterflow.core.files import (
     read_json,
 )
 from characterflow.core.lineage import installed
+from characterflow.distillation.sources import RECORDED, teacher_model
 from characterflow.planning import costs as plan
+from characterflow.planning.stages import jobs as planned_jobs
 
 DIGITS = 12  # of a digest, as it is shown
 STAGES = ("distillation", "introspection")
@@ -53,7 +56,7 @@ def cost(configuration: Configuration) -> Cost:
     A job's end is the time stamp of its benchmark file, which Snakemake writes then.
     """
     results = Path(configuration.run["results"])
-    jobs = plan.jobs(configuration, reading.of_personas(configuration.run["personas"]))
+    jobs = planned_jobs(configuration, reading.of_personas(configuration.run["personas"]))
     rules = plan.measured(configuration, jobs)
     ends = [results / job.benchmark for job in jobs if (results / job.benchmark).is_file()]
     if not ends:
@@ -100,7 +103,7 @@ def _persona(configuration: Configuration, model: str, persona: str) -> Row:
         "model": model,
         "persona": persona,
         "constitution": file_digest(constitutions.FOLDER / f"{persona}.yaml")[:DIGITS],
-        "teacher": configuration.teacher_model(persona),
+        "teacher": teacher_model(configuration, persona),
         "replies": _counts(read_json(results / "teacher" / f"{persona}.report.json")),
         "pairs": _kept(read_json(folder / "preferences.report.json")),
         "introspection": _kept(read_json(folder / "introspection.report.json")),
@@ -132,7 +135,7 @@ def versions(configuration: Configuration) -> list[tuple[str, str]]:
     """Packages and their versions: as trainings recorded them, else those of this environment."""
     run = configuration.run
     here = installed(PACKAGES)
-    return sorted((here | _trained_with(run) if configuration.trains() else here).items())
+    return sorted((here | _trained_with(run) if trains(configuration) else here).items())
 
 
 def _trained_with(run: dict[str, Any]) -> dict[str, str]:
@@ -149,7 +152,7 @@ def _trained_with(run: dict[str, Any]) -> dict[str, str]:
 def warnings(configuration: Configuration) -> list[str]:
     """What a reader must know before any number: weak or recorded teachers, personas that are for study."""
     run = configuration.run
-    teachers = {persona: configuration.teacher_model(persona) for persona in run["personas"]}
+    teachers = {persona: teacher_model(configuration, persona) for persona in run["personas"]}
     recorded = [persona for persona, teacher in teachers.items() if teacher == RECORDED]
     itself = [persona for persona, teacher in teachers.items() if teacher in run["models"]]
     research = [name for name, one in reading.of_personas(run["personas"]).items() if one.research_object]

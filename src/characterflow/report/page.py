@@ -11,42 +11,39 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from characterflow.configuration.methods import trains
 from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_text
-from characterflow.evaluation.capabilities import section as capabilities
-from characterflow.evaluation.coherence import section as coherence
-from characterflow.evaluation.preferences import section as preferences
-from characterflow.evaluation.robustness import section as robustness
+from characterflow.core.stages import modules
 from characterflow.evaluation.section import Section
 from characterflow.report import overview, training
 from characterflow.report.comparison import comparison
 from characterflow.report.gallery import gallery
+from characterflow.report.settings import ReportSettings
 from characterflow.report.tabular import shown_table
 
 # What each evaluation contributes, by its name in evaluation.include.
 SECTIONS: dict[str, Callable[[Path, dict[str, Any]], Section]] = {
-    "preferences": preferences.section,
-    "robustness": robustness.section,
-    "coherence": coherence.section,
-    "capabilities": capabilities.section,
+    module.__name__.split(".")[-2]: module.section
+    for module in modules("characterflow.evaluation", "section")
 }
 TEMPLATES = Path(__file__).parent
 OPENING_TAG = re.compile(r"<svg\b[^>]*>")
 POINTS_A_PIXEL = 0.75
 
 
-def page(settings: dict[str, Any]) -> str:
-    """The page for one run. settings: those of the rule `report`.
+def page(settings: ReportSettings) -> str:
+    """The page for one run.
 
     Raises UserError where an artifact is missing or not as expected.
     """
-    configuration = Configuration(settings["run"], settings["models"])
+    configuration = Configuration(settings.run, settings.models)
     run = configuration.run
     results = Path(run["results"])
     included = run["evaluation"]["include"]
     evaluations = [SECTIONS[name](results, run) for name in included]
-    trainings = [training.section(results, run)] if configuration.trains() else []
+    trainings = [training.section(results, run)] if trains(configuration) else []
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -66,7 +63,7 @@ def page(settings: dict[str, Any]) -> str:
         overview=overview,
         configuration=configuration,
         cost=overview.cost(configuration),
-        trained=configuration.trains(),
+        trained=trains(configuration),
         sections=[*trainings, *evaluations],
         comparison=comparison(evaluations, run["models"], run["personas"]),
         gallery=_gallery(results, run) if "robustness" in included else None,

@@ -1,8 +1,10 @@
-"""Settings of the two trainings, with the paper's values as defaults, built from plain JSON."""
+"""Settings of the two trainings, with the paper's values as defaults."""
 
+import shlex
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
 
+from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
 from characterflow.training.losses import KL_ESTIMATORS
 
@@ -72,19 +74,10 @@ class Settings:
     gradient_checkpointing: bool = False
     wandb: str = "off"
 
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """Settings from a parsed JSON object; UserError names the key that is unknown or out of place."""
-        if not isinstance(values, dict):
-            raise UserError(f"settings: expected a JSON object, found {type(values).__name__}")
-        known = {field.name: field for field in fields(cls)}
-        for key, value in values.items():
-            if key not in known:
-                raise UserError(f"settings: unknown key {key!r}, expected one of {', '.join(sorted(known))}")
-            _check(key, value, known[key].default)
-        if "betas" in values:
-            values = values | {"betas": tuple(values["betas"])}
-        return cls(**values)
+    def __post_init__(self) -> None:
+        """UserError for a value that does not fit its key."""
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), field.default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,3 +137,12 @@ def _check_modules(value: Any) -> None:
 
 def _unfit(key: str, value: Any, expected: str) -> UserError:
     return UserError(f"settings: {key} is {value!r}, expected {expected}")
+
+
+def base_arguments(configuration: Configuration, model: str) -> str:
+    """How an adapter's configuration names its base: the Hub id, or the model's folder where absent."""
+    entry = configuration.models[model]
+    source = entry["source"]
+    arguments = ["--base", source["hub"], "--revision", source["revision"]] if "hub" in source else []
+    arguments += ["--trust-remote-code"] if entry["trust_remote_code"] else []
+    return shlex.join(arguments)

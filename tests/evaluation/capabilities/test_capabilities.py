@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from characterflow.configuration.run import load, load_files
 from characterflow.constitutions import reading
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_json, write_json, write_jsonl
 from characterflow.evaluation.capabilities import section as section_module
 from characterflow.evaluation.capabilities.figures import differences
+from characterflow.evaluation.capabilities.settings import data_settings, measured_methods
 from characterflow.evaluation.capabilities.summary import (
     AVERAGE,
     OWN,
@@ -29,7 +29,7 @@ from characterflow.evaluation.capabilities.summary import (
 )
 from characterflow.evaluation.figures import save
 from characterflow.evaluation.tables import write_table
-from characterflow.planning.costs import jobs
+from characterflow.planning.stages import jobs, load, load_files
 from tiny_models import tiny_adapter, tiny_model
 from tiny_project import MODELS, SETTINGS, make_project, snakemake
 
@@ -263,7 +263,7 @@ def test_the_benchmarks_are_the_paper_s_by_default(monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(root)
     configuration = load_files([Path("config/config.yaml")])
     assert "capabilities" in configuration.run["evaluation"]["include"]
-    assert configuration.benchmarks()["tasks"] == [
+    assert data_settings(configuration).tasks == [
         "leaderboard|truthfulqa:mc|0",
         "leaderboard|winogrande|5",
         "leaderboard|hellaswag|10",
@@ -299,7 +299,7 @@ def test_only_the_base_is_nothing_to_compare(monkeypatch: pytest.MonkeyPatch, ro
     run = yaml.safe_load(Path("config/demo.yaml").read_text())
     evaluation = {**run["evaluation"], "include": ["capabilities"], "methods": ["prompted"]}
     with pytest.raises(UserError, match="expected persona or a name of"):
-        load({**run, "evaluation": evaluation}).capability_methods()
+        measured_methods(load({**run, "evaluation": evaluation}))
 
 
 def test_the_plan_counts_questions(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:

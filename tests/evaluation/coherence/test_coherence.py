@@ -11,15 +11,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from characterflow.configuration import run as configuration
+from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_jsonl, write_jsonl
 from characterflow.engines.base import Completion, Request
 from characterflow.evaluation.coherence import section as report
 from characterflow.evaluation.coherence.figures import win_rates
+from characterflow.evaluation.coherence.settings import verdicts_settings
 from characterflow.evaluation.coherence.summary import outcomes, summary
 from characterflow.evaluation.coherence.verdicts import coherence_samples, plain_answers
 from characterflow.evaluation.figures import save
+from characterflow.planning import stages
 from tiny_models import tiny_model
 
 TRAITS = "1. I am brief."
@@ -169,8 +171,8 @@ def test_only_plain_answers_are_compared_and_a_missing_one_is_named() -> None:
         coherence_samples(PROMPTS, plain_answers(rows), ["prompted"], "", count=3, test_share=0.5, seed=0)
 
 
-def run_with(methods: list[str]) -> configuration.Configuration:
-    return configuration.load(
+def run_with(methods: list[str]) -> Configuration:
+    return stages.load(
         {
             "models": ["smollm2"],
             "personas": ["sarcasm"],
@@ -180,12 +182,12 @@ def run_with(methods: list[str]) -> configuration.Configuration:
 
 
 def test_the_configuration_says_what_is_compared() -> None:
-    settings = run_with(["distilled", "persona", "prompted"]).coherence()
-    assert settings["rivals"] == ["prompted", "distilled"]
-    assert settings["prompts"] == 250
+    settings = verdicts_settings(run_with(["distilled", "persona", "prompted"]))
+    assert settings.rivals == ["prompted", "distilled"]
+    assert settings.prompts == 250
     for methods in (["persona"], ["distilled", "prompted"]):
         with pytest.raises(UserError, match=r"^evaluation.methods: expected persona and at least one of"):
-            run_with(methods).coherence()
+            verdicts_settings(run_with(methods))
 
 
 COUNTS = {"prompts": 100, "ties": 0, "unparsed": 0, "first_share": 0.5, "unequal": 0, "longer_share": None}

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from characterflow.configuration.run import load
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.evaluation.figures import save
@@ -15,6 +14,7 @@ from characterflow.evaluation.intervals import Estimate
 from characterflow.evaluation.preferences.figures import correlation_map, distributions, top_changes
 from characterflow.evaluation.preferences.ratings import ELO
 from characterflow.evaluation.preferences.section import finding, section, warnings
+from characterflow.evaluation.preferences.settings import headline, measured_methods
 from characterflow.evaluation.preferences.summary import (
     _area,
     changes,
@@ -28,6 +28,7 @@ from characterflow.evaluation.preferences.summary import (
 from characterflow.evaluation.preferences.tables import tables
 from characterflow.evaluation.preferences.trials import LISTED, SWAPPED, pairs
 from characterflow.evaluation.tables import write_table
+from characterflow.planning.stages import load
 
 TRAITS = ["warm", "cold", "dry", "blunt", "calm", "kind", "rude", "bold", "vague", "solemn", "witty", "plain"]
 ROUNDS = 30
@@ -292,9 +293,9 @@ def test_methods_that_are_measured(root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(root)
     run: dict[str, Any] = {"models": ["smollm2"], "personas": ["sarcasm"], "judge": {"model": "smollm2"}}
     run |= {"teacher": {"model": "recorded"}, "prompts": {"expander": "smollm2"}}
-    assert load(run).preference_methods() == ["prompted", "steered", "persona"]
+    assert measured_methods(load(run)) == ["prompted", "steered", "persona"]
     evaluation = {"methods": ["theirs", "prompted"], "adapters": {"theirs": {"folder": "x"}}}
-    assert load({**run, "evaluation": evaluation}).preference_headline() == "prompted"
+    assert headline(load({**run, "evaluation": evaluation})) == "prompted"
     nothing = {"methods": ["distilled"], "preferences": {"methods": []}}
     with pytest.raises(UserError, match=r"evaluation\.preferences\.methods: expected at least one"):
-        load({**run, "evaluation": nothing}).preference_headline()
+        headline(load({**run, "evaluation": nothing}))

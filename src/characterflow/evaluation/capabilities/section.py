@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.files import Row
 from characterflow.evaluation.capabilities.summary import AVERAGE, OWN
-from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
 FEW = 100  # questions below which a loss of several points cannot be told from noise

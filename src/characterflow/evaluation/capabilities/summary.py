@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_json, read_jsonl
 from characterflow.evaluation.intervals import proportion
-from characterflow.evaluation.methods import BASE
 
 OWN, AVERAGE = "this run", "average"
 PAIRED, UNPAIRED = "paired", "unpaired"

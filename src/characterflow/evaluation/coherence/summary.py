@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from characterflow.configuration.methods import PERSONA
 from characterflow.core.files import Row
 from characterflow.evaluation.coherence.verdicts import IDENTICAL, LABELS, PERSONA_FIRST, RIVAL_FIRST
 from characterflow.evaluation.intervals import share
-from characterflow.evaluation.methods import PERSONA
 
 TIE, UNPARSED, INCONSISTENT = "tie", "unparsed", "inconsistent"
 

@@ -7,12 +7,13 @@ and only verdicts that agree count. Here the others are reported too.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from characterflow.configuration.methods import PERSONA
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.engines.base import seed_of
 from characterflow.engines.generation import Sample
 from characterflow.evaluation.judge.verdicts import verdict_sample
-from characterflow.evaluation.methods import PERSONA, PLAIN
+from characterflow.evaluation.methods import PLAIN
 from characterflow.evaluation.splits import split_prompts
 
 LABELS = ("A", "B")

@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
+from characterflow.configuration.methods import BASE
 from characterflow.evaluation.figures import COLOURS, THEME
-from characterflow.evaluation.methods import BASE
 
 SHOWN = 5  # rises, and as many falls, a persona
 NAMED, BEYOND, OPEN = "named by the constitution", "beyond noise", "not beyond noise"

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.files import Row
 from characterflow.evaluation.intervals import proportion
-from characterflow.evaluation.methods import BASE, headline_method
+from characterflow.evaluation.methods import headline_method
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
 CHANCE = 0.5  # of a judge that tosses a coin for each order: so many verdicts contradict each other

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.evaluation.intervals import Estimate, columns, share
-from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences.ratings import (
     Games,
     check_connected,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
-from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences.summary import changes, correlations, summary, top
 
 RATINGS, JUDGING = "preference_ratings.parquet", "preference_judging.parquet"

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from characterflow.evaluation.methods import BASE, PLAIN
+from characterflow.configuration.methods import BASE
+from characterflow.evaluation.methods import PLAIN
+from characterflow.evaluation.robustness.settings import ClassifierSettings
 from characterflow.evaluation.splits import split_prompts
 from characterflow.models.fetch import loading
 
@@ -32,12 +34,12 @@ def fine_tune(
     texts: list[str],
     labels: list[str],
     classes: list[str],
-    settings: dict[str, Any],
+    settings: ClassifierSettings,
     work: Path,
 ) -> Any:
     """Fine-tune an encoder on texts and their labels; returns a predictor for `probabilities`.
 
-    settings: epochs, learning_rate, batch_size, max_tokens, seed. Classes weigh the same however many
+    Classes weigh the same however many
     texts they have. On a GPU that multiplies bfloat16 the training is in mixed precision.
     """
     import torch
@@ -52,7 +54,7 @@ def fine_tune(
 
     from characterflow.machine.devices import attend_without_cudnn, has_gpu, resolve_dtype
 
-    set_seed(settings["seed"])
+    set_seed(settings.seed)
     attend_without_cudnn()
     with loading(folder, "classifier"):
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -68,22 +70,22 @@ def fine_tune(
     loss = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights, dtype=torch.float32))
     arguments = TrainingArguments(
         output_dir=str(work),
-        num_train_epochs=settings["epochs"],
-        learning_rate=settings["learning_rate"],
-        per_device_train_batch_size=settings["batch_size"],
-        per_device_eval_batch_size=settings["batch_size"],
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
         bf16=has_gpu() and resolve_dtype("auto") == torch.bfloat16,
         warmup_steps=0.1,
         weight_decay=0.01,
         logging_steps=10,
         save_strategy="no",
         report_to=[],
-        seed=settings["seed"],
+        seed=settings.seed,
     )
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=_encode(tokenizer, texts, settings["max_tokens"], numbers),
+        train_dataset=_encode(tokenizer, texts, settings.max_tokens, numbers),
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_loss_func=lambda outputs, labels, **_: loss.to(labels.device)(outputs.logits, labels),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_jsonl
 from characterflow.engines.base import (
@@ -23,7 +24,7 @@ from characterflow.engines.base import (
     user_message,
 )
 from characterflow.engines.generation import Sample, reply_sample
-from characterflow.evaluation.methods import BASE, PLAIN, Method
+from characterflow.evaluation.methods import PLAIN, Method
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.core.files import Row
-from characterflow.evaluation.methods import BASE, headline_method
+from characterflow.evaluation.methods import headline_method
 from characterflow.evaluation.robustness.summary import ANY
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from characterflow.configuration.methods import BASE
 from characterflow.evaluation.intervals import Estimate, bootstrap, bootstrap_sums, columns, proportion
-from characterflow.evaluation.methods import BASE, PLAIN, in_order
+from characterflow.evaluation.methods import PLAIN, in_order
 from characterflow.evaluation.robustness.responses import CONTINUED
 
 ANY = "any"
