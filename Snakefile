@@ -60,3 +60,7 @@ include: "rules/coherence.smk"
 include: "rules/capabilities.smk"
 include: "rules/report.smk"
 include: "rules/release.smk"
+
+
+# What all rules have and none says: log, benchmark, and a digest of the script's code among the params.
+complete_rules()

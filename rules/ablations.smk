@@ -21,10 +21,6 @@ use rule introspection_dataset as ablation_dataset with:
     output:
         rows=f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection.jsonl",
         report=f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection.report.json",
-    log:
-        f"{LOGS}/ablation_dataset/{{model}}/{{persona}}/{{method}}.log",
-    benchmark:
-        f"{BENCHMARKS}/ablation_dataset/{{model}}/{{persona}}/{{method}}.tsv"
 
 
 use rule introspection_train as ablation_train with:
@@ -35,10 +31,6 @@ use rule introspection_train as ablation_train with:
         rows=f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection/manifest.json",
-    log:
-        f"{LOGS}/ablation_train/{{model}}/{{persona}}/{{method}}.log",
-    benchmark:
-        f"{BENCHMARKS}/ablation_train/{{model}}/{{persona}}/{{method}}.tsv"
 
 
 use rule merge as ablation_merge with:
@@ -48,7 +40,3 @@ use rule merge as ablation_merge with:
         introspection=f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/introspection/manifest.json",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/ablations/{{method}}/persona/manifest.json",
-    log:
-        f"{LOGS}/ablation_merge/{{model}}/{{persona}}/{{method}}.log",
-    benchmark:
-        f"{BENCHMARKS}/ablation_merge/{{model}}/{{persona}}/{{method}}.tsv"

@@ -34,18 +34,13 @@ rule capabilities_data:
         custom_tasks,
     output:
         f"{RESULTS}/evaluation/benchmarks.json",
-    log:
-        f"{LOGS}/capabilities_data.log",
-    benchmark:
-        f"{BENCHMARKS}/capabilities_data.tsv"
     retries: 2
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.benchmarks()),
-        code=code("capabilities_data.py"),
     shell:
         LIGHTEVAL_IS_THERE + "\n{LIGHTEVAL} scripts/capabilities_data.py --output {output}"
-        " --settings {params.settings:q} --log {log} --label capabilities_data"
+        " --settings {params.settings:q} --log {log}"
 
 
 rule base_capabilities:
@@ -55,20 +50,15 @@ rule base_capabilities:
     output:
         f"{RESULTS}/{{model}}/evaluation/capabilities.json",
         f"{RESULTS}/{{model}}/evaluation/capabilities.parquet",
-    log:
-        f"{LOGS}/base_capabilities/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/base_capabilities/{{model}}.tsv"
     threads: THREADS
     resources:
         **job_resources(student, minutes=240),
     params:
         settings=settings(lambda wildcards: RUN.capabilities(wildcards.model)),
-        code=code("capabilities.py"),
     shell:
         LIGHTEVAL_IS_THERE
         + "\n{LIGHTEVAL} scripts/capabilities.py --model {RESULTS}/models/{wildcards.model}"
-        " --output {output[0]} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --output {output[0]} --settings {params.settings:q} --log {log}"
 
 
 def measured_adapter(wildcards):
@@ -84,10 +74,6 @@ rule capabilities:
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/capabilities/{{adapter}}.json",
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/capabilities/{{adapter}}.parquet",
-    log:
-        f"{LOGS}/capabilities/{{model}}/{{persona}}/{{adapter}}.log",
-    benchmark:
-        f"{BENCHMARKS}/capabilities/{{model}}/{{persona}}/{{adapter}}.tsv"
     wildcard_constraints:
         adapter=one_of(CAPABILITY_METHODS),
     threads: THREADS
@@ -96,12 +82,10 @@ rule capabilities:
     params:
         settings=settings(lambda wildcards: RUN.capabilities(wildcards.model)),
         adapter=measured_adapter,
-        code=code("capabilities.py"),
     shell:
         LIGHTEVAL_IS_THERE
         + "\n{LIGHTEVAL} scripts/capabilities.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {params.adapter} --output {output[0]} --settings {params.settings:q} --log {log}"
-        " --label '{rule} {wildcards}'"
 
 
 # Model, persona and method of each file of results, the base of each model first.
@@ -128,18 +112,13 @@ rule capabilities_tables:
             caption="captions/capabilities.rst",
             category="Capabilities",
         ),
-    log:
-        f"{LOGS}/capabilities_tables.log",
-    benchmark:
-        f"{BENCHMARKS}/capabilities_tables.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: {"measured": MEASURED, "tasks": BENCHMARKING["tasks"]}),
         others=f"--others {BENCHMARKING['others']}" if BENCHMARKING["others"] else "",
-        code=code("capabilities_tables.py"),
     shell:
         "python scripts/capabilities_tables.py --results {input.results} {params.others} --output {output}"
-        " --settings {params.settings:q} --log {log} --label capabilities_tables"
+        " --settings {params.settings:q} --log {log}"
 
 
 rule capabilities_figures:
@@ -151,13 +130,6 @@ rule capabilities_figures:
             caption="captions/capabilities.rst",
             category="Capabilities",
         ),
-    log:
-        f"{LOGS}/capabilities_figures.log",
-    benchmark:
-        f"{BENCHMARKS}/capabilities_figures.tsv"
     localrule: True
-    params:
-        code=code("capabilities_figures.py"),
     shell:
         "python scripts/capabilities_figures.py --table {input} --output {output} --log {log}"
-        " --label capabilities_figures"

@@ -54,6 +54,25 @@ def code(script):
     return code_digest(Path(workflow.basedir) / "scripts" / script)
 
 
+def complete_rules():
+    """Give every rule that runs a script its log, its benchmark and the parameter `code`; after the last rule.
+
+    The rule's name and its output's wildcards say where: logs/distill/{model}/{persona}.log, benchmarks/ likewise.
+    Snakemake has no defaults for these and does not document setting them later; tests/workflow/test_rules.py
+    names what is used, and fails where it changes.
+    """
+    for each in workflow.rules:
+        script = re.search(r" scripts/(\w+\.py)", each.shellcmd or "")
+        if script:
+            wildcards = dict.fromkeys(re.findall(r"\{\w+\}", getattr(rules, each.name).output[0]))
+            place = "/".join([each.name, *wildcards])
+            # Snakemake refuses paths without one; what imports this workflow may change paths by it.
+            each.log_modifier = each.benchmark_modifier = each.output_modifier
+            each.set_log(f"{LOGS}/{place}.log")
+            each.benchmark = f"{BENCHMARKS}/{place}.tsv"
+            each.set_params(code=code(script[1]))
+
+
 def settings(make):
     """A rule's settings as canonical JSON: `make` takes the wildcards and returns a mapping."""
 

@@ -8,10 +8,6 @@ rule distill:
         pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/distillation/manifest.json",
-    log:
-        f"{LOGS}/distill/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/distill/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
@@ -20,8 +16,8 @@ rule distill:
         settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
         launcher=launcher,
         base=lambda wildcards: RUN.base_arguments(wildcards.model),
-        code=code("distill.py"),
     shell:
         "{params.launcher} scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
-        " {params.base} --gpus {resources.gpu} --constitution {input.constitution} --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label 'distill {wildcards.model}/{wildcards.persona}'"
+        " {params.base} --gpus {resources.gpu} --constitution {input.constitution}"
+        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log}"

@@ -9,23 +9,17 @@ rule introspect:
     output:
         reflections=f"{RESULTS}/{{model}}/{{persona}}/reflections.jsonl",
         conversations=f"{RESULTS}/{{model}}/{{persona}}/conversations.jsonl",
-    log:
-        f"{LOGS}/introspect/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/introspect/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(student, minutes=240),
     params:
         settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
-        code=code("introspect.py"),
     shell:
         "python scripts/introspect.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
         " --constitution {input.constitution} --reflections {output.reflections}"
-        " --conversations {output.conversations}"
-        " --settings {params.settings:q} --log {log} --label 'introspect {wildcards.model}/{wildcards.persona}'"
+        " --conversations {output.conversations} --settings {params.settings:q} --log {log}"
 
 
 rule introspect_by:
@@ -36,10 +30,6 @@ rule introspect_by:
     output:
         reflections=f"{RESULTS}/{{model}}/{{persona}}/ablations/by-{{author}}/reflections.jsonl",
         conversations=f"{RESULTS}/{{model}}/{{persona}}/ablations/by-{{author}}/conversations.jsonl",
-    log:
-        f"{LOGS}/introspect_by/{{model}}/{{persona}}/{{author}}.log",
-    benchmark:
-        f"{BENCHMARKS}/introspect_by/{{model}}/{{persona}}/{{author}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
@@ -47,12 +37,10 @@ rule introspect_by:
     params:
         settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model, wildcards.author)),
         folder=lambda wildcards: str(RUN.folder(RUN.tokenizer_of(wildcards.author, wildcards.model))),
-        code=code("introspect.py"),
     shell:
         "python scripts/introspect.py --model {params.folder}"
         " --constitution {input.constitution} --reflections {output.reflections}"
         " --conversations {output.conversations} --settings {params.settings:q} --log {log}"
-        " --label 'introspect_by {wildcards.author} {wildcards.model}/{wildcards.persona}'"
 
 
 rule introspection_dataset:
@@ -62,19 +50,14 @@ rule introspection_dataset:
     output:
         rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
         report=f"{RESULTS}/{{model}}/{{persona}}/introspection.report.json",
-    log:
-        f"{LOGS}/introspection_dataset/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/introspection_dataset/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
-        code=code("introspection_dataset.py"),
     shell:
         "python scripts/introspection_dataset.py --reflections {input.reflections}"
         " --conversations {input.conversations} --output {output.rows}"
-        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --settings {params.settings:q} --log {log}"
 
 
 rule introspection_train:
@@ -85,10 +68,6 @@ rule introspection_train:
         rows=f"{RESULTS}/{{model}}/{{persona}}/introspection.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/introspection/manifest.json",
-    log:
-        f"{LOGS}/introspection_train/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/introspection_train/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
@@ -97,10 +76,8 @@ rule introspection_train:
         settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
         launcher=launcher,
         base=lambda wildcards: RUN.base_arguments(wildcards.model),
-        code=code("introspection_train.py"),
     shell:
         "{params.launcher} scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"
         " --output $(dirname {output}) {params.base} --gpus {resources.gpu} --constitution {input.constitution}"
         " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log}"
-        " --label '{rule} {wildcards}'"

@@ -26,19 +26,14 @@ rule fetch:
 rule fetch_model:
     output:
         f"{RESULTS}/models/{{model}}/manifest.json",
-    log:
-        f"{LOGS}/fetch_model/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/fetch_model/{{model}}.tsv"
     priority: PERSONA_FIRST
     retries: 2
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.identity(wildcards.model)),
-        code=code("fetch_model.py"),
     shell:
         "python scripts/fetch_model.py --output {RESULTS}/models/{wildcards.model}"
-        " --settings {params.settings:q} --log {log} --label 'fetch_model {wildcards.model}'"
+        " --settings {params.settings:q} --log {log}"
 
 
 def released_source(wildcards):
@@ -55,10 +50,6 @@ rule fetch_adapter:
         source=released_source,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/released/{{adapter}}/manifest.json",
-    log:
-        f"{LOGS}/fetch_adapter/{{model}}/{{persona}}/{{adapter}}.log",
-    benchmark:
-        f"{BENCHMARKS}/fetch_adapter/{{model}}/{{persona}}/{{adapter}}.tsv"
     wildcard_constraints:
         adapter=one_of(RUN.run["evaluation"]["adapters"]),
     retries: 2
@@ -67,9 +58,7 @@ rule fetch_adapter:
         settings=settings(
             lambda wildcards: RUN.released_adapter(wildcards.adapter, wildcards.model, wildcards.persona)
         ),
-        code=code("fetch_adapter.py"),
     shell:
         "python scripts/fetch_adapter.py --model {RESULTS}/models/{wildcards.model}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/released/{wildcards.adapter}"
         " --settings {params.settings:q} --log {log}"
-        " --label 'fetch_adapter {wildcards.adapter} {wildcards.model}/{wildcards.persona}'"

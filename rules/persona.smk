@@ -8,17 +8,12 @@ rule merge:
         introspection=f"{RESULTS}/{{model}}/{{persona}}/introspection/manifest.json",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/persona/manifest.json",
-    log:
-        f"{LOGS}/merge/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/merge/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.run["merge"]),
-        code=code("merge.py"),
     shell:
         "python scripts/merge.py --distillation $(dirname {input.distillation})"
         " --introspection $(dirname {input.introspection}) --output $(dirname {output})"
         " --constitution {input.constitution} --configuration {CONFIGURATION}"
-        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --settings {params.settings:q} --log {log}"

@@ -5,20 +5,15 @@ PREFERENCES = RUN.run["evaluation"]["preferences"]
 TRAITS = [PREFERENCES["traits"]] if isinstance(PREFERENCES["traits"], str) else []
 
 
-use rule evaluation_prompts as preference_prompts with:
+use rule general_prompts as preference_prompts with:
     input:
         dataset_file("evaluation", "preferences", "prompts"),
     output:
         f"{RESULTS}/prompts/evaluation.preferences.jsonl",
-    log:
-        f"{LOGS}/preference_prompts.log",
-    benchmark:
-        f"{BENCHMARKS}/preference_prompts.tsv"
     params:
         settings=settings(
             lambda wildcards: {"dataset": PREFERENCES["prompts"], "name": "evaluation.preferences.prompts"}
         ),
-        code=code("general_prompts.py"),
 
 
 rule preference_design:
@@ -28,17 +23,12 @@ rule preference_design:
         traits=TRAITS,
     output:
         f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
-    log:
-        f"{LOGS}/preference_design/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/preference_design/{{model}}.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.preference_design(wildcards.model)),
-        code=code("preference_design.py"),
     shell:
         "python scripts/preference_design.py --prompts {input.prompts} --model {RESULTS}/models/{wildcards.model}"
-        " --output {output} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --output {output} --settings {params.settings:q} --log {log}"
 
 
 rule preference_trials:
@@ -49,10 +39,6 @@ rule preference_trials:
         adapters=lambda wildcards: served_manifests(wildcards, RUN.served_preference_methods()),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials.jsonl",
-    log:
-        f"{LOGS}/preference_trials/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/preference_trials/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
         **job_resources(student, minutes=240),
@@ -62,11 +48,10 @@ rule preference_trials:
         ),
         adapters=lambda wildcards: served_adapters(wildcards, RUN.served_preference_methods()),
         vectors=[],
-        code=code("preference_trials.py"),
     shell:
         "python scripts/preference_trials.py --design {input.design} --constitution {input.constitution}"
         " --adapters {params.adapters} --vectors {params.vectors} --output {output}"
-        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --settings {params.settings:q} --log {log}"
 
 
 use rule preference_trials as steered_preference_trials with:
@@ -77,15 +62,10 @@ use rule preference_trials as steered_preference_trials with:
         vectors=steered_manifest,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials_steered.jsonl",
-    log:
-        f"{LOGS}/steered_preference_trials/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/steered_preference_trials/{{model}}/{{persona}}.tsv"
     params:
         settings=settings(lambda wildcards: RUN.preference_trials(wildcards.model, [STEERED])),
         adapters=[],
         vectors=steered_vectors,
-        code=code("preference_trials.py"),
 
 
 rule base_preference_trials:
@@ -94,19 +74,14 @@ rule base_preference_trials:
         design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
     output:
         f"{RESULTS}/{{model}}/evaluation/preference_trials.jsonl",
-    log:
-        f"{LOGS}/base_preference_trials/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/base_preference_trials/{{model}}.tsv"
     threads: THREADS
     resources:
         **job_resources(student, minutes=120),
     params:
         settings=settings(lambda wildcards: RUN.preference_trials(wildcards.model, ["base"])),
-        code=code("preference_trials.py"),
     shell:
         "python scripts/preference_trials.py --design {input.design} --output {output}"
-        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --settings {params.settings:q} --log {log}"
 
 
 def preference_trial_files(wildcards):
@@ -124,19 +99,14 @@ rule preference_verdicts:
         trials=preference_trial_files,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_verdicts.jsonl",
-    log:
-        f"{LOGS}/preference_verdicts/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/preference_verdicts/{{model}}/{{persona}}.tsv"
     threads: THREADS
     resources:
         **job_resources(judge, minutes=60),
     params:
         settings=settings(lambda wildcards: RUN.preference_verdicts()),
-        code=code("preference_verdicts.py"),
     shell:
         "python scripts/preference_verdicts.py --design {input.design} --trials {input.trials} --output {output}"
-        " --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --settings {params.settings:q} --log {log}"
 
 
 use rule preference_verdicts as base_preference_verdicts with:
@@ -146,10 +116,6 @@ use rule preference_verdicts as base_preference_verdicts with:
         trials=f"{RESULTS}/{{model}}/evaluation/preference_trials.jsonl",
     output:
         f"{RESULTS}/{{model}}/evaluation/preference_verdicts.jsonl",
-    log:
-        f"{LOGS}/base_preference_verdicts/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/base_preference_verdicts/{{model}}.tsv"
 
 
 rule preference_ratings:
@@ -158,17 +124,12 @@ rule preference_ratings:
     output:
         ratings=f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_ratings.parquet",
         judging=f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_judging.parquet",
-    log:
-        f"{LOGS}/preference_ratings/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/preference_ratings/{{model}}/{{persona}}.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: {"seed": RUN.run["seed"]}),
-        code=code("preference_ratings.py"),
     shell:
         "python scripts/preference_ratings.py --verdicts {input} --ratings {output.ratings}"
-        " --judging {output.judging} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --judging {output.judging} --settings {params.settings:q} --log {log}"
 
 
 use rule preference_ratings as base_preference_ratings with:
@@ -177,10 +138,6 @@ use rule preference_ratings as base_preference_ratings with:
     output:
         ratings=f"{RESULTS}/{{model}}/evaluation/preference_ratings.parquet",
         judging=f"{RESULTS}/{{model}}/evaluation/preference_judging.parquet",
-    log:
-        f"{LOGS}/base_preference_ratings/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/base_preference_ratings/{{model}}.tsv"
 
 
 PREFERENCE_TABLES = ["ratings", "changes", "top", "summary", "judging", "correlations"]
@@ -199,10 +156,6 @@ rule preferences_tables:
             category="Preferences",
         ),
         expand(f"{RESULTS}/tables/preferences_{{name}}.parquet", name=PREFERENCE_TABLES),
-    log:
-        f"{LOGS}/preferences_tables.log",
-    benchmark:
-        f"{BENCHMARKS}/preferences_tables.tsv"
     localrule: True
     params:
         settings=settings(
@@ -213,10 +166,9 @@ rule preferences_tables:
             }
         ),
         constitutions=expand("{persona}=constitutions/{persona}.yaml", persona=PERSONAS),
-        code=code("preferences_tables.py"),
     shell:
         "python scripts/preferences_tables.py --constitutions {params.constitutions} --folder {RESULTS}/tables"
-        " --settings {params.settings:q} --log {log} --label preferences_tables"
+        " --settings {params.settings:q} --log {log}"
 
 
 rule preferences_figures:
@@ -228,14 +180,9 @@ rule preferences_figures:
             caption="captions/preferences.rst",
             category="Preferences",
         ),
-    log:
-        f"{LOGS}/preferences_figures.log",
-    benchmark:
-        f"{BENCHMARKS}/preferences_figures.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: {"headline": RUN.preference_headline()}),
-        code=code("preferences_figures.py"),
     shell:
         "python scripts/preferences_figures.py --tables {RESULTS}/tables --folder {RESULTS}/figures"
-        " --settings {params.settings:q} --log {log} --label preferences_figures"
+        " --settings {params.settings:q} --log {log}"

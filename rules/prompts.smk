@@ -10,20 +10,15 @@ rule expand_prompts:
     output:
         prompts=f"{RESULTS}/prompts/{{persona}}.jsonl",
         report=f"{RESULTS}/prompts/{{persona}}.report.json",
-    log:
-        f"{LOGS}/expand_prompts/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/expand_prompts/{{persona}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(lambda wildcards: RUN.run["prompts"]["expander"], minutes=30),
     params:
         settings=settings(lambda wildcards: RUN.expansion()),
-        code=code("expand_prompts.py"),
     shell:
         "python scripts/expand_prompts.py --constitution {input.constitution} --output {output.prompts}"
-        " --settings {params.settings:q} --log {log} --label 'expand_prompts {wildcards.persona}'"
+        " --settings {params.settings:q} --log {log}"
 
 
 def dataset_file(*keys):
@@ -37,41 +32,25 @@ rule general_prompts:
         dataset_file("prompts", "general"),
     output:
         f"{RESULTS}/prompts/general.jsonl",
-    log:
-        f"{LOGS}/general_prompts.log",
-    benchmark:
-        f"{BENCHMARKS}/general_prompts.tsv"
     priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(
             lambda wildcards: {"dataset": RUN.run["prompts"]["general"], "name": "prompts.general"}
         ),
-        code=code("general_prompts.py"),
     shell:
-        "python scripts/general_prompts.py --output {output}"
-        " --settings {params.settings:q} --log {log} --label general_prompts"
+        "python scripts/general_prompts.py --output {output} --settings {params.settings:q} --log {log}"
 
 
-rule evaluation_prompts:
+use rule general_prompts as evaluation_prompts with:
     input:
         dataset_file("evaluation", "prompts"),
     output:
         f"{RESULTS}/prompts/evaluation.jsonl",
-    log:
-        f"{LOGS}/evaluation_prompts.log",
-    benchmark:
-        f"{BENCHMARKS}/evaluation_prompts.tsv"
-    priority: PERSONA_FIRST
-    localrule: True
     params:
         settings=settings(
             lambda wildcards: {"dataset": RUN.run["evaluation"]["prompts"], "name": "evaluation.prompts"}
         ),
-        code=code("general_prompts.py"),
-    shell:
-        "python scripts/general_prompts.py --output {output}"
-        " --settings {params.settings:q} --log {log} --label evaluation_prompts"
 
 
 rule disjoint_prompts:
@@ -80,14 +59,8 @@ rule disjoint_prompts:
         evaluation=f"{RESULTS}/prompts/evaluation.jsonl",
     output:
         f"{RESULTS}/prompts/{{persona}}.disjoint.json",
-    log:
-        f"{LOGS}/disjoint_prompts/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/disjoint_prompts/{{persona}}.tsv"
     priority: 100
     localrule: True
-    params:
-        code=code("disjoint_prompts.py"),
     shell:
         "python scripts/disjoint_prompts.py --training {input.training} --evaluation {input.evaluation}"
-        " --output {output} --log {log} --label 'disjoint_prompts {wildcards.persona}'"
+        " --output {output} --log {log}"

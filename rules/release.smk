@@ -21,16 +21,9 @@ rule release_persona:
             for name in ("preferences", "introspection")
         ],
         tables=evidence("tables"),
-        template=f"{PAGE}/model_card.md.jinja",
+        template="src/characterflow/release/model_card.md.jinja",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/release/manifest.json",
-    log:
-        f"{LOGS}/release_persona/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/release_persona/{{model}}/{{persona}}.tsv"
     localrule: True
-    params:
-        code=code("release_persona.py"),
     shell:
-        "python scripts/release_persona.py --persona $(dirname {input.persona})"
-        " --log {log} --label '{rule} {wildcards}'"
+        "python scripts/release_persona.py --persona $(dirname {input.persona}) --log {log}"

@@ -17,17 +17,11 @@ rule training_tables:
         TRAININGS,
     output:
         report(f"{RESULTS}/tables/training.csv", caption="captions/training.rst", category="Training"),
-    log:
-        f"{LOGS}/training_tables.log",
-    benchmark:
-        f"{BENCHMARKS}/training_tables.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: TRAINING_SETTINGS),
-        code=code("training_tables.py"),
     shell:
         "python scripts/training_tables.py --output {output} --settings {params.settings:q} --log {log}"
-        " --label training_tables"
 
 
 rule training_figures:
@@ -35,17 +29,11 @@ rule training_figures:
         TRAININGS,
     output:
         report(f"{RESULTS}/figures/training.svg", caption="captions/training.rst", category="Training"),
-    log:
-        f"{LOGS}/training_figures.log",
-    benchmark:
-        f"{BENCHMARKS}/training_figures.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: TRAINING_SETTINGS),
-        code=code("training_figures.py"),
     shell:
         "python scripts/training_figures.py --output {output} --settings {params.settings:q} --log {log}"
-        " --label training_figures"
 
 
 rule report:
@@ -70,13 +58,8 @@ rule report:
         templates=[str(file) for file in sorted((Path(workflow.basedir) / PAGE).glob("report.*"))],
     output:
         report(f"{RESULTS}/report/index.html", caption="captions/page.rst", category="The page"),
-    log:
-        f"{LOGS}/report.log",
-    benchmark:
-        f"{BENCHMARKS}/report.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.report()),
-        code=code("report.py"),
     shell:
-        "python scripts/report.py --output {output} --settings {params.settings:q} --log {log} --label report"
+        "python scripts/report.py --output {output} --settings {params.settings:q} --log {log}"

@@ -18,46 +18,19 @@ rule teacher:
     output:
         rows=f"{RESULTS}/teacher/{{persona}}.jsonl",
         report=f"{RESULTS}/teacher/{{persona}}.report.json",
-    log:
-        f"{LOGS}/teacher/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/teacher/{{persona}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(lambda wildcards: RUN.teacher_engine(wildcards.persona), minutes=120),
     params:
         settings=settings(lambda wildcards: RUN.teacher(wildcards.persona)),
-        code=code("teacher.py"),
     shell:
         "python scripts/teacher.py --constitution {input.constitution} --prompts {input.prompts}"
-        " --output {output.rows} --settings {params.settings:q} --log {log} --label 'teacher {wildcards.persona}'"
+        " --output {output.rows} --settings {params.settings:q} --log {log}"
 
 
 def student_settings(wildcards):
     return {**RUN.section("student"), "engine": RUN.engine(wildcards.model)}
-
-
-rule student_general:
-    input:
-        model=student_manifest,
-        prompts=f"{RESULTS}/prompts/general.jsonl",
-    output:
-        f"{RESULTS}/{{model}}/general.jsonl",
-    log:
-        f"{LOGS}/student_general/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/student_general/{{model}}.tsv"
-    priority: PERSONA_FIRST
-    threads: THREADS
-    resources:
-        **job_resources(student, minutes=60),
-    params:
-        settings=settings(student_settings),
-        code=code("student.py"),
-    shell:
-        "python scripts/student.py --prompts {input.prompts} --output {output}"
-        " --settings {params.settings:q} --log {log} --label 'student_general {wildcards.model}'"
 
 
 rule student:
@@ -66,20 +39,25 @@ rule student:
         prompts=f"{RESULTS}/prompts/{{persona}}.jsonl",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/student.jsonl",
-    log:
-        f"{LOGS}/student/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/student/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
         **job_resources(student, minutes=120),
     params:
         settings=settings(student_settings),
-        code=code("student.py"),
     shell:
         "python scripts/student.py --prompts {input.prompts} --output {output}"
-        " --settings {params.settings:q} --log {log} --label 'student {wildcards.model}/{wildcards.persona}'"
+        " --settings {params.settings:q} --log {log}"
+
+
+use rule student as student_general with:
+    input:
+        model=student_manifest,
+        prompts=f"{RESULTS}/prompts/general.jsonl",
+    output:
+        f"{RESULTS}/{{model}}/general.jsonl",
+    resources:
+        **job_resources(student, minutes=60),
 
 
 RECORDED_PERSONAS = [persona for persona in PERSONAS if RUN.recorded_preferences(persona)]
@@ -98,10 +76,6 @@ rule fetch_pairs:
     output:
         f"{RESULTS}/pairs/{{persona}}.jsonl",
         f"{RESULTS}/pairs/{{persona}}.report.json",
-    log:
-        f"{LOGS}/fetch_pairs/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/fetch_pairs/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(PUBLISHED_PERSONAS),
     priority: PERSONA_FIRST
@@ -109,10 +83,8 @@ rule fetch_pairs:
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.published_pairs(wildcards.persona)),
-        code=code("fetch_pairs.py"),
     shell:
-        "python scripts/fetch_pairs.py --output {output[0]} --settings {params.settings:q}"
-        " --log {log} --label 'fetch_pairs {wildcards.persona}'"
+        "python scripts/fetch_pairs.py --output {output[0]} --settings {params.settings:q} --log {log}"
 
 
 # Pairs that others made: their prompts, and the chosen replies in the teacher's place.
@@ -124,20 +96,13 @@ rule recorded_preferences:
         prompts_report=f"{RESULTS}/prompts/{{persona}}.report.json",
         replies=f"{RESULTS}/teacher/{{persona}}.jsonl",
         replies_report=f"{RESULTS}/teacher/{{persona}}.report.json",
-    log:
-        f"{LOGS}/recorded_preferences/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/recorded_preferences/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(RECORDED_PERSONAS),
     priority: PERSONA_FIRST
     localrule: True
-    params:
-        code=code("recorded_preferences.py"),
     shell:
         "python scripts/recorded_preferences.py --pairs {input.pairs:q} --side chosen"
-        " --prompts {output.prompts} --output {output.replies}"
-        " --log {log} --label 'recorded_preferences {wildcards.persona}'"
+        " --prompts {output.prompts} --output {output.replies} --log {log}"
 
 
 # The rejected replies of those pairs, in the student's place.
@@ -146,19 +111,13 @@ rule recorded_student:
         pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/student.jsonl",
-    log:
-        f"{LOGS}/recorded_student/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/recorded_student/{{model}}/{{persona}}.tsv"
     wildcard_constraints:
         persona=one_of(RECORDED_PERSONAS),
     priority: PERSONA_FIRST
     localrule: True
-    params:
-        code=code("recorded_preferences.py"),
     shell:
         "python scripts/recorded_preferences.py --pairs {input.pairs:q} --side rejected --output {output}"
-        " --log {log} --label 'recorded_student {wildcards.model}/{wildcards.persona}'"
+        " --log {log}"
 
 
 def student_replies(wildcards):
@@ -177,16 +136,11 @@ rule preference_pairs:
     output:
         pairs=f"{RESULTS}/{{model}}/{{persona}}/preferences.jsonl",
         report=f"{RESULTS}/{{model}}/{{persona}}/preferences.report.json",
-    log:
-        f"{LOGS}/preference_pairs/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/preference_pairs/{{model}}/{{persona}}.tsv"
     priority: PERSONA_FIRST
     localrule: True
     params:
         settings=settings(lambda wildcards: RUN.preferences(wildcards.model, wildcards.persona)),
-        code=code("preference_pairs.py"),
     shell:
         "python scripts/preference_pairs.py --prompts {input.prompts} --teacher {input.teacher}"
         " --student {input.student} --model {RESULTS}/models/{wildcards.model} --output {output.pairs}"
-        " --settings {params.settings:q} --log {log} --label 'preference_pairs {wildcards.model}/{wildcards.persona}'"
+        " --settings {params.settings:q} --log {log}"

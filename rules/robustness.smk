@@ -17,10 +17,6 @@ rule robustness_responses:
         adapters=served_manifests,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/robustness.jsonl",
-    log:
-        f"{LOGS}/robustness_responses/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/robustness_responses/{{model}}/{{persona}}.tsv"
     priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
@@ -29,12 +25,10 @@ rule robustness_responses:
         settings=settings(lambda wildcards: RUN.robustness(wildcards.model, RUN.served_methods())),
         adapters=served_adapters,
         vectors=[],
-        code=code("robustness_responses.py"),
     shell:
         "python scripts/robustness_responses.py --prompts {input.prompts} --instructions {input.instructions}"
         " --constitution {input.constitution} --base {input.base} --adapters {params.adapters}"
-        " --vectors {params.vectors}"
-        " --output {output} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --vectors {params.vectors} --output {output} --settings {params.settings:q} --log {log}"
 
 
 rule base_robustness_responses:
@@ -44,20 +38,15 @@ rule base_robustness_responses:
         instructions=INSTRUCTIONS,
     output:
         f"{RESULTS}/{{model}}/evaluation/robustness.jsonl",
-    log:
-        f"{LOGS}/base_robustness_responses/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/base_robustness_responses/{{model}}.tsv"
     priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=60),
     params:
         settings=settings(lambda wildcards: RUN.robustness(wildcards.model, ["base"])),
-        code=code("robustness_responses.py"),
     shell:
         "python scripts/robustness_responses.py --prompts {input.prompts} --instructions {input.instructions}"
-        " --output {output} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --output {output} --settings {params.settings:q} --log {log}"
 
 
 def classified(wildcards):
@@ -72,23 +61,17 @@ rule classifier:
         personas=lambda wildcards: [pair.split("=", 1)[1] for pair in classified(wildcards)],
     output:
         f"{RESULTS}/{{model}}/evaluation/classifier.parquet",
-    log:
-        f"{LOGS}/classifier/{{model}}.log",
-    benchmark:
-        f"{BENCHMARKS}/classifier/{{model}}.tsv"
     priority: THEN_ROBUSTNESS
     threads: 2 * THREADS
     resources:
         **job_resources(lambda wildcards: CLASSIFIER, minutes=600),
     params:
         settings=settings(lambda wildcards: RUN.section("evaluation", "classifier")),
-        code=code("classifier.py"),
         folder=RUN.folder(CLASSIFIER),
         personas=classified,
     shell:
         "python scripts/classifier.py --model {params.folder} --base {input.base} --personas {params.personas}"
         " --output {output} --gpus {resources.gpu} --settings {params.settings:q} --log {log}"
-        " --label 'classifier {wildcards.model}'"
 
 
 ROBUSTNESS_FIGURES = ["rates", "f1", "instructions", "confusion"]
@@ -105,17 +88,12 @@ rule robustness_tables:
             category="Robustness",
         ),
         expand(f"{RESULTS}/tables/robustness_{{name}}.parquet", name=ROBUSTNESS_TABLES),
-    log:
-        f"{LOGS}/robustness_tables.log",
-    benchmark:
-        f"{BENCHMARKS}/robustness_tables.tsv"
     localrule: True
     params:
         settings=settings(lambda wildcards: {"models": MODELS, "seed": RUN.run["seed"]}),
-        code=code("robustness_tables.py"),
     shell:
         "python scripts/robustness_tables.py --scores {input} --folder {RESULTS}/tables"
-        " --settings {params.settings:q} --log {log} --label robustness_tables"
+        " --settings {params.settings:q} --log {log}"
 
 
 rule robustness_figures:
@@ -127,13 +105,6 @@ rule robustness_figures:
             caption="captions/robustness.rst",
             category="Robustness",
         ),
-    log:
-        f"{LOGS}/robustness_figures.log",
-    benchmark:
-        f"{BENCHMARKS}/robustness_figures.tsv"
     localrule: True
-    params:
-        code=code("robustness_figures.py"),
     shell:
-        "python scripts/robustness_figures.py --tables {RESULTS}/tables --folder {RESULTS}/figures"
-        " --log {log} --label robustness_figures"
+        "python scripts/robustness_figures.py --tables {RESULTS}/tables --folder {RESULTS}/figures --log {log}"

@@ -10,21 +10,16 @@ rule steering_vectors:
     output:
         answers=f"{RESULTS}/{{model}}/{{persona}}/steering_answers.jsonl",
         vectors=f"{RESULTS}/{{model}}/{{persona}}/steering/manifest.json",
-    log:
-        f"{LOGS}/steering_vectors/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/steering_vectors/{{model}}/{{persona}}.tsv"
     priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=30),
     params:
         settings=settings(lambda wildcards: RUN.steering_vectors(wildcards.model)),
-        code=code("steering_vectors.py"),
     shell:
         "python scripts/steering_vectors.py --prompts {input.prompts} --constitution {input.constitution}"
         " --answers {output.answers} --output $(dirname {output.vectors})"
-        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log}"
 
 
 rule steering_strength:
@@ -36,21 +31,16 @@ rule steering_strength:
     output:
         answers=f"{RESULTS}/{{model}}/{{persona}}/steering_strength.jsonl",
         vectors=f"{RESULTS}/{{model}}/{{persona}}/steered/manifest.json",
-    log:
-        f"{LOGS}/steering_strength/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/steering_strength/{{model}}/{{persona}}.tsv"
     priority: THEN_ROBUSTNESS
     threads: THREADS
     resources:
         **job_resources(student, minutes=60),
     params:
         settings=settings(lambda wildcards: RUN.steering_strength(wildcards.model)),
-        code=code("steering_strength.py"),
     shell:
         "python scripts/steering_strength.py --prompts {input.prompts} --vectors $(dirname {input.vectors})"
         " --answers {output.answers} --output $(dirname {output.vectors}) --constitution {input.constitution}"
-        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log} --label '{rule} {wildcards}'"
+        " --configuration {CONFIGURATION} --settings {params.settings:q} --log {log}"
 
 
 use rule robustness_responses as steered_responses with:
@@ -64,12 +54,7 @@ use rule robustness_responses as steered_responses with:
         vectors=steered_manifest,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/robustness_steered.jsonl",
-    log:
-        f"{LOGS}/steered_responses/{{model}}/{{persona}}.log",
-    benchmark:
-        f"{BENCHMARKS}/steered_responses/{{model}}/{{persona}}.tsv"
     params:
         settings=settings(lambda wildcards: RUN.robustness(wildcards.model, [STEERED])),
         adapters=[],
         vectors=steered_vectors,
-        code=code("robustness_responses.py"),

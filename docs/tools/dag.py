@@ -23,6 +23,7 @@ PICTURE = ROOT / "docs" / "images" / "dag.svg"
 CONFIGURATION = "config/config.yaml"
 NODE = re.compile(r'(\d+)\[label = "([^"\\]+)')
 EDGE = re.compile(r"(\d+) -> (\d+)")
+RULE = re.compile(r"^(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 STAGES = {
     "models": "#8a8f98",
     "prompts": "#5f6b3a",
@@ -53,7 +54,7 @@ def stage_of_rules() -> dict[str, str]:
     return {
         name: path.stem
         for path in (ROOT / "rules").glob("*.smk")
-        for name in re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in RULE.findall(path.read_text(encoding="utf-8"))
     }
 
 

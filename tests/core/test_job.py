@@ -29,16 +29,30 @@ def call(tmp_path: Path, settings: str, *arguments: str) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def told(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines on the terminal, without their time."""
+    return [line.split(" ", 1)[1] for line in done.stderr.splitlines()]
+
+
 def test_progress_reaches_terminal_and_log_and_chatter_the_log_alone(tmp_path: Path) -> None:
-    done = call(tmp_path, "{}", "--log", str(tmp_path / "logs" / "stage.log"), "--label", "stage x")
+    path = tmp_path / "logs" / "stage.log"
+    done = call(tmp_path, "{}", "--log", str(path))
     assert done.returncode == 0
-    assert [line.split(" ", 1)[1] for line in done.stderr.splitlines()] == [
-        "stage x: working",
-        "stage x: cleaned up",
-    ]
-    log = (tmp_path / "logs" / "stage.log").read_text()
+    assert told(done) == ["stage: working", "stage: cleaned up"]
+    log = path.read_text()
     assert "chatter" in log
-    assert "stage x: working" in log
+    assert "stage: working" in log
+
+
+def test_progress_says_which_job_speaks(tmp_path: Path) -> None:
+    for log, label in [
+        ("results/logs/a_rule/llama-3.1-8b/sarcasm.log", "a_rule llama-3.1-8b/sarcasm"),
+        ("results/logs/a_rule.log", "a_rule"),
+        ("logs/run/results/logs/a_rule/tiny.log", "a_rule tiny"),
+        ("elsewhere.log", "stage"),
+    ]:
+        done = call(tmp_path, "{}", "--log", str(tmp_path / log))
+        assert told(done) == [f"{label}: working", f"{label}: cleaned up"]
 
 
 def test_bad_input_is_one_line_and_status_2(tmp_path: Path) -> None:

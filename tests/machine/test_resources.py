@@ -41,20 +41,20 @@ def dry_run(root: Path, folder: Path, models: dict) -> str:
     return done.stdout + done.stderr
 
 
-def local_rules(root: Path) -> set[str]:
-    """Rules that run where Snakemake runs; a dry run does not tell them from others."""
+def rules_that_say(root: Path, line: str) -> set[str]:
+    """Rules with that line; what a dry run does not tell. Those made of another rule have it from there."""
     text = "".join(path.read_text() for path in [root / "Snakefile", *sorted(root.glob("rules/*.smk"))])
     blocks = re.split(r"^(?=rule \w+:$)", text, flags=re.M)
-    stay = {block.split()[1].rstrip(":") for block in blocks if "\n    localrule: True\n" in block}
-    return stay | {
-        name for origin, name in re.findall(r"^use rule (\w+) as (\w+)", text, re.M) if origin in stay
+    found = {block.split()[1].rstrip(":") for block in blocks if f"\n    {line}\n" in block}
+    return found | {
+        name for origin, name in re.findall(r"^use rule (\w+) as (\w+)", text, re.M) if origin in found
     }
 
 
 def test_jobs_with_a_model_go_to_the_scheduler_and_others_stay(root: Path, tmp_path: Path) -> None:
     text = dry_run(root, tmp_path, {"gemma-3-4b": {"gpus": 2, "gpu_model": "h200"}})
     jobs = re.findall(r"^rule (\w+:\n.*?resources: [^\n]*)", text, re.M | re.S)
-    stay = local_rules(root)
+    stay = rules_that_say(root, "localrule: True")
     with_a_gpu = {job.split(":")[0] for job in jobs if re.search(r"resources: .*\bgpu=[1-9]", job)}
     assert {"teacher", "distill", "classifier", "coherence_verdicts"} <= with_a_gpu
     assert {job.split(":")[0] for job in jobs} - with_a_gpu <= stay
@@ -104,7 +104,4 @@ def test_all_that_a_persona_waits_for_goes_first(root: Path) -> None:
     )
     waited_for = set(re.findall(r'label = "(\w+)', done.stdout))
     assert {"fetch_model", "expand_prompts", "distill", "introspect", "merge"} <= waited_for
-    text = "\n".join(path.read_text() for path in (root / "rules").glob("*.smk"))
-    blocks = dict(re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", text, re.M))
-    first = {name for name, block in blocks.items() if "priority: PERSONA_FIRST" in block}
-    assert waited_for - first == set()
+    assert waited_for - rules_that_say(root, "priority: PERSONA_FIRST") == set()

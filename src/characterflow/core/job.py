@@ -48,7 +48,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     result.add_argument("--settings", type=_json, default={}, help="settings of the rule, as JSON")
     result.add_argument("--log", type=Path, help="send everything printed to this file, but for progress")
-    result.add_argument("--label", default="", help="prefix of the progress lines")
     return result
 
 
@@ -72,7 +71,7 @@ def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
     on the terminal and with its traceback in the log.
     """
     global _label, _clean_ups
-    _label = arguments.label or Path(sys.argv[0]).stem
+    _label = _label_of(arguments.log)
     _clean_ups = []
     if arguments.log:
         _redirect_output(arguments.log)
@@ -91,6 +90,15 @@ def run(main: Callable[[Any], None], arguments: argparse.Namespace) -> None:
         sys.exit(FAILURE)
     finally:
         _clean_ups = None
+
+
+def _label_of(log: Path | None) -> str:
+    """What progress lines begin with: "distill tiny/sarcasm" for results/logs/distill/tiny/sarcasm.log.
+
+    Where the log is in no folder of logs, the script's name.
+    """
+    folder, _, place = str(log or "").rpartition("/logs/")
+    return place.removesuffix(".log").replace("/", " ", 1) if folder else Path(sys.argv[0]).stem
 
 
 def _where() -> str:
