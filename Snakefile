@@ -24,7 +24,9 @@ container: "envs/characterflow.sif"
 wildcard_constraints:
     model="|".join(re.escape(name) for name in RUN.models),
     author="|".join(re.escape(name) for name in RUN.models),
-    method="|".join(["reflections", "conversations", *(f"{BY}{re.escape(name)}" for name in RUN.models)]),
+    method="|".join(
+        ["reflections", "conversations", *(f"{methods.BY}{re.escape(name)}" for name in RUN.models)]
+    ),
     persona=r"(?!(?:general|evaluation)(?:[./]|$))[a-z][a-z0-9_-]*",
 
 

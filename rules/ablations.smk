@@ -7,7 +7,7 @@ def ablation_text(kind):
 
     def path(wildcards):
         folder = f"{RESULTS}/{wildcards.model}/{wildcards.persona}"
-        if wildcards.method.startswith(BY):
+        if wildcards.method.startswith(methods.BY):
             return f"{folder}/ablations/{wildcards.method}/{kind}.jsonl"
         return f"{folder}/{kind}.jsonl" if wildcards.method == kind else []
 

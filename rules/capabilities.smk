@@ -1,5 +1,6 @@
 # General ability: lighteval's benchmarks of the base, of every persona and of released adapters, run by the
 # interpreter of an environment of its own; tables and figures are made in this one.
+from characterflow.evaluation.capabilities import settings as capabilities
 
 BENCHMARKING = RUN.run["evaluation"]["capabilities"]
 LIGHTEVAL = BENCHMARKING["python"]
@@ -13,7 +14,7 @@ LIGHTEVAL_IS_THERE = (
 def capability_methods():
     """The adapters that are measured beside the base."""
     try:
-        return RUN.capability_methods()
+        return capabilities.measured_methods(RUN)
     except UserError as error:
         fail(error)
 
@@ -37,7 +38,7 @@ rule capabilities_data:
     retries: 2
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.benchmarks()),
+        settings=settings(lambda wildcards: capabilities.data_settings(RUN)),
     shell:
         LIGHTEVAL_IS_THERE + "\n{LIGHTEVAL} scripts/capabilities_data.py --output {output}"
         " --settings {params.settings:q} --log {log}"
@@ -54,7 +55,7 @@ rule base_capabilities:
     resources:
         **job_resources(student, minutes=240),
     params:
-        settings=settings(lambda wildcards: RUN.capabilities(wildcards.model)),
+        settings=settings(lambda wildcards: capabilities.benchmarks_settings(RUN, wildcards.model)),
     shell:
         LIGHTEVAL_IS_THERE
         + "\n{LIGHTEVAL} scripts/capabilities.py --model {RESULTS}/models/{wildcards.model}"
@@ -63,7 +64,7 @@ rule base_capabilities:
 
 def measured_adapter(wildcards):
     """The folder of the adapter that a method is."""
-    return RUN.adapter_folder(wildcards.adapter, wildcards.model, wildcards.persona)
+    return methods.adapter_folder(RUN, wildcards.adapter, wildcards.model, wildcards.persona)
 
 
 rule capabilities:
@@ -80,7 +81,7 @@ rule capabilities:
     resources:
         **job_resources(student, minutes=240),
     params:
-        settings=settings(lambda wildcards: RUN.capabilities(wildcards.model)),
+        settings=settings(lambda wildcards: capabilities.benchmarks_settings(RUN, wildcards.model)),
         adapter=measured_adapter,
     shell:
         LIGHTEVAL_IS_THERE
@@ -114,7 +115,7 @@ rule capabilities_tables:
         ),
     localrule: True
     params:
-        settings=settings(lambda wildcards: {"measured": MEASURED, "tasks": BENCHMARKING["tasks"]}),
+        settings=settings(lambda wildcards: capabilities.tables_settings(RUN, MEASURED)),
         others=f"--others {BENCHMARKING['others']}" if BENCHMARKING["others"] else "",
     shell:
         "python scripts/capabilities_tables.py --results {input.results} {params.others} --output {output}"

@@ -1,4 +1,5 @@
 # Coherence: a judge compares the full persona's answers with those of other methods to the same prompts.
+from characterflow.evaluation.coherence import settings as coherence
 
 
 rule coherence_verdicts:
@@ -13,7 +14,7 @@ rule coherence_verdicts:
     resources:
         **job_resources(judge, minutes=60),
     params:
-        settings=settings(lambda wildcards: RUN.coherence()),
+        settings=settings(lambda wildcards: coherence.verdicts_settings(RUN)),
     shell:
         "python scripts/coherence_verdicts.py --prompts {input.prompts} --responses {input.responses}"
         " --constitution {input.constitution} --output {output} --settings {params.settings:q} --log {log}"
@@ -26,9 +27,7 @@ rule coherence_tables:
         report(f"{RESULTS}/tables/coherence.csv", caption="captions/coherence.rst", category="Coherence"),
     localrule: True
     params:
-        settings=settings(
-            lambda wildcards: {"pairs": [[model, persona] for model in MODELS for persona in PERSONAS]}
-        ),
+        settings=settings(lambda wildcards: coherence.tables_settings(RUN)),
     shell:
         "python scripts/coherence_tables.py --verdicts {input.verdicts} --output {output}"
         " --settings {params.settings:q} --log {log}"

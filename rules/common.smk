@@ -5,12 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from characterflow.machine import cluster
-from characterflow.machine import resources
-from characterflow.core.meaning import code_digest
-from characterflow.configuration.run import BY, RECORDED, STEERED, load
+from characterflow.configuration import methods
 from characterflow.core.errors import UserError
-from characterflow.core.files import canonical_json
+from characterflow.core.meaning import code_digest
+from characterflow.core.settings import settings_json
+from characterflow.distillation.sources import recorded_preferences
+from characterflow.machine import cluster, resources
+from characterflow.planning.stages import load
 
 
 def fail(error):
@@ -74,11 +75,11 @@ def complete_rules():
 
 
 def settings(make):
-    """A rule's settings as canonical JSON: `make` takes the wildcards and returns a mapping."""
+    """A rule's settings as canonical JSON: `make` takes the wildcards and returns a dataclass."""
 
     def parameter(wildcards):
         try:
-            return canonical_json(make(wildcards))
+            return settings_json(make(wildcards))
         except UserError as error:
             fail(error)
 
@@ -97,13 +98,13 @@ def personas_of(path):
 
 def trained(path):
     """The same where the run trains personas; nothing where it evaluates only what others released."""
-    return personas_of(path) if RUN.trains() else []
+    return personas_of(path) if methods.trains(RUN) else []
 
 
 def training_prompts(wildcards):
     """What a persona is asked for its training: recorded pairs bring all their prompts themselves."""
     own = f"{RESULTS}/prompts/{wildcards.persona}.jsonl"
-    recorded = RUN.recorded_preferences(wildcards.persona)
+    recorded = recorded_preferences(RUN, wildcards.persona)
     return [own] if recorded else [own, f"{RESULTS}/prompts/general.jsonl"]
 
 
@@ -194,30 +195,32 @@ TRAINING = {
 }
 
 
-def served_adapters(wildcards, methods=None):
+def served_adapters(wildcards, chosen=None):
     """METHOD=FOLDER for every one of the methods, by default all of the run, that is an adapter on the student."""
-    names = RUN.served_methods() if methods is None else methods
-    folders = [(name, RUN.adapter_folder(name, wildcards.model, wildcards.persona)) for name in names]
+    names = methods.served(RUN) if chosen is None else chosen
+    folders = [
+        (name, methods.adapter_folder(RUN, name, wildcards.model, wildcards.persona)) for name in names
+    ]
     return [f"{name}={folder}" for name, folder in folders if folder]
 
 
-def served_manifests(wildcards, methods=None):
+def served_manifests(wildcards, chosen=None):
     """What to depend on for those adapters."""
-    return [f"{pair.split('=', 1)[1]}/manifest.json" for pair in served_adapters(wildcards, methods)]
+    return [f"{pair.split('=', 1)[1]}/manifest.json" for pair in served_adapters(wildcards, chosen)]
 
 
 def steered_vectors(wildcards):
-    """steered=FOLDER, what an engine adds to steer; RUN.steered_engine takes it as one of its vectors."""
-    return [f"{STEERED}={RESULTS}/{wildcards.model}/{wildcards.persona}/{STEERED}"]
+    """steered=FOLDER, what an engine adds to steer; engines.settings.steered_engine takes it as one of its vectors."""
+    return [f"{methods.STEERED}={RESULTS}/{wildcards.model}/{wildcards.persona}/{methods.STEERED}"]
 
 
 def steered_manifest(wildcards):
     """What to depend on for these vectors."""
-    return f"{RESULTS}/{wildcards.model}/{wildcards.persona}/{STEERED}/manifest.json"
+    return f"{RESULTS}/{wildcards.model}/{wildcards.persona}/{methods.STEERED}/manifest.json"
 
 
 def answer_files(model, persona):
     """The files with the answers of a persona's methods to held-out prompts."""
     folder = f"{RESULTS}/{model}/{persona}/evaluation"
-    served = [f"{folder}/robustness.jsonl"] if RUN.served_methods() else []
-    return served + ([f"{folder}/robustness_{STEERED}.jsonl"] if RUN.steers() else [])
+    served = [f"{folder}/robustness.jsonl"] if methods.served(RUN) else []
+    return served + ([f"{folder}/robustness_{methods.STEERED}.jsonl"] if methods.steers(RUN) else [])

@@ -1,4 +1,6 @@
 # The DPO LoRA.
+from characterflow.distillation.settings import distillation_settings
+from characterflow.training.settings import base_arguments
 
 
 rule distill:
@@ -13,9 +15,9 @@ rule distill:
     resources:
         **TRAINING,
     params:
-        settings=settings(lambda wildcards: RUN.training("distillation", wildcards.model)),
+        settings=settings(lambda wildcards: distillation_settings(RUN, wildcards.model)),
         launcher=launcher,
-        base=lambda wildcards: RUN.base_arguments(wildcards.model),
+        base=lambda wildcards: base_arguments(RUN, wildcards.model),
     shell:
         "{params.launcher} scripts/distill.py --model {RESULTS}/models/{wildcards.model} --data {input.pairs}"
         " --output {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"

@@ -1,4 +1,6 @@
 # The distilled student writes about itself and talks with itself; an SFT LoRA is trained on that.
+from characterflow.introspection import settings as introspection
+from characterflow.training.settings import base_arguments
 
 
 rule introspect:
@@ -14,7 +16,7 @@ rule introspect:
     resources:
         **job_resources(student, minutes=240),
     params:
-        settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model)),
+        settings=settings(lambda wildcards: introspection.introspect_settings(RUN, wildcards.model)),
     shell:
         "python scripts/introspect.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation"
@@ -25,7 +27,9 @@ rule introspect:
 rule introspect_by:
     # An ablation: another model, or the teacher, writes in the student's place. On request only.
     input:
-        model=lambda wildcards: model_manifest(RUN.tokenizer_of(wildcards.author, wildcards.model)),
+        model=lambda wildcards: model_manifest(
+            introspection.tokenizer_of(RUN, wildcards.author, wildcards.model)
+        ),
         constitution=constitution,
     output:
         reflections=f"{RESULTS}/{{model}}/{{persona}}/ablations/by-{{author}}/reflections.jsonl",
@@ -35,8 +39,12 @@ rule introspect_by:
     resources:
         **job_resources(lambda wildcards: wildcards.author, minutes=240),
     params:
-        settings=settings(lambda wildcards: RUN.introspection_data(wildcards.model, wildcards.author)),
-        folder=lambda wildcards: str(RUN.folder(RUN.tokenizer_of(wildcards.author, wildcards.model))),
+        settings=settings(
+            lambda wildcards: introspection.introspect_settings(RUN, wildcards.model, wildcards.author)
+        ),
+        folder=lambda wildcards: str(
+            RUN.folder(introspection.tokenizer_of(RUN, wildcards.author, wildcards.model))
+        ),
     shell:
         "python scripts/introspect.py --model {params.folder}"
         " --constitution {input.constitution} --reflections {output.reflections}"
@@ -53,7 +61,7 @@ rule introspection_dataset:
     priority: PERSONA_FIRST
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.introspection_dataset(wildcards.model)),
+        settings=settings(lambda wildcards: introspection.dataset_settings(RUN, wildcards.model)),
     shell:
         "python scripts/introspection_dataset.py --reflections {input.reflections}"
         " --conversations {input.conversations} --output {output.rows}"
@@ -73,9 +81,9 @@ rule introspection_train:
     resources:
         **TRAINING,
     params:
-        settings=settings(lambda wildcards: RUN.training("introspection", wildcards.model)),
+        settings=settings(lambda wildcards: introspection.introspection_settings(RUN, wildcards.model)),
         launcher=launcher,
-        base=lambda wildcards: RUN.base_arguments(wildcards.model),
+        base=lambda wildcards: base_arguments(RUN, wildcards.model),
     shell:
         "{params.launcher} scripts/introspection_train.py --model {RESULTS}/models/{wildcards.model}"
         " --adapter {RESULTS}/{wildcards.model}/{wildcards.persona}/distillation --data {input.rows}"

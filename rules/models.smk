@@ -1,11 +1,15 @@
 # Getting models: from a package, from the Hub, from a folder.
+from characterflow.adapters.settings import released_settings
+from characterflow.distillation.sources import published_pairs
+from characterflow.models.settings import fetch_settings
+from characterflow.planning.stages import fetched_models
 
 
 # All that comes from outside, where compute nodes have no internet: snakemake --profile slurm fetch
 rule fetch:
     input:
-        expand(f"{RESULTS}/models/{{model}}/manifest.json", model=RUN.fetched_models()),
-        [f"{RESULTS}/prompts/general.jsonl"] if RUN.trains() else [],
+        expand(f"{RESULTS}/models/{{model}}/manifest.json", model=fetched_models(RUN)),
+        [f"{RESULTS}/prompts/general.jsonl"] if methods.trains(RUN) else [],
         f"{RESULTS}/prompts/evaluation.jsonl",
         [f"{RESULTS}/prompts/evaluation.preferences.jsonl"]
         if "preferences" in RUN.run["evaluation"]["include"]
@@ -13,7 +17,10 @@ rule fetch:
         [f"{RESULTS}/evaluation/benchmarks.json"]
         if "capabilities" in RUN.run["evaluation"]["include"]
         else [],
-        expand(f"{RESULTS}/pairs/{{persona}}.jsonl", persona=filter(RUN.published_pairs, PERSONAS)),
+        expand(
+            f"{RESULTS}/pairs/{{persona}}.jsonl",
+            persona=[name for name in PERSONAS if published_pairs(RUN, name)],
+        ),
         [
             f"{RESULTS}/{model}/{persona}/released/{adapter}/manifest.json"
             for model in MODELS
@@ -30,7 +37,7 @@ rule fetch_model:
     retries: 2
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.identity(wildcards.model)),
+        settings=settings(lambda wildcards: fetch_settings(RUN, wildcards.model)),
     shell:
         "python scripts/fetch_model.py --output {RESULTS}/models/{wildcards.model}"
         " --settings {params.settings:q} --log {log}"
@@ -38,7 +45,7 @@ rule fetch_model:
 
 def released_source(wildcards):
     """The files of a released adapter that comes from a folder; nothing where it comes from the Hub."""
-    source = RUN.released_adapter(wildcards.adapter, wildcards.model, wildcards.persona)
+    source = methods.released_source(RUN, wildcards.adapter, wildcards.model, wildcards.persona)
     files = Path(source["folder"]).glob("adapter_*") if "folder" in source else []
     return sorted(map(str, files))
 
@@ -56,7 +63,7 @@ rule fetch_adapter:
     localrule: True
     params:
         settings=settings(
-            lambda wildcards: RUN.released_adapter(wildcards.adapter, wildcards.model, wildcards.persona)
+            lambda wildcards: released_settings(RUN, wildcards.adapter, wildcards.model, wildcards.persona)
         ),
     shell:
         "python scripts/fetch_adapter.py --model {RESULTS}/models/{wildcards.model}"

@@ -1,4 +1,5 @@
 # The two adapters as one: the persona that is released.
+from characterflow.persona.settings import merge_settings
 
 
 rule merge:
@@ -11,7 +12,7 @@ rule merge:
     priority: PERSONA_FIRST
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.run["merge"]),
+        settings=settings(lambda wildcards: merge_settings(RUN)),
     shell:
         "python scripts/merge.py --distillation $(dirname {input.distillation})"
         " --introspection $(dirname {input.introspection}) --output $(dirname {output})"

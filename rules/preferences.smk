@@ -1,5 +1,7 @@
 # Revealed preferences: a model answers in the manner of one of two traits and does not say which; a judge
 # names it; ratings of all traits follow, before and after training.
+from characterflow.evaluation.preferences import settings as preferences
+from characterflow.prompts.settings import dataset_settings
 
 PREFERENCES = RUN.run["evaluation"]["preferences"]
 TRAITS = [PREFERENCES["traits"]] if isinstance(PREFERENCES["traits"], str) else []
@@ -11,9 +13,7 @@ use rule general_prompts as preference_prompts with:
     output:
         f"{RESULTS}/prompts/evaluation.preferences.jsonl",
     params:
-        settings=settings(
-            lambda wildcards: {"dataset": PREFERENCES["prompts"], "name": "evaluation.preferences.prompts"}
-        ),
+        settings=settings(lambda wildcards: dataset_settings(RUN, "evaluation", "preferences", "prompts")),
 
 
 rule preference_design:
@@ -25,7 +25,7 @@ rule preference_design:
         f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.preference_design(wildcards.model)),
+        settings=settings(lambda wildcards: preferences.design_settings(RUN, wildcards.model)),
     shell:
         "python scripts/preference_design.py --prompts {input.prompts} --model {RESULTS}/models/{wildcards.model}"
         " --output {output} --settings {params.settings:q} --log {log}"
@@ -36,7 +36,7 @@ rule preference_trials:
         model=student_manifest,
         constitution=constitution,
         design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
-        adapters=lambda wildcards: served_manifests(wildcards, RUN.served_preference_methods()),
+        adapters=lambda wildcards: served_manifests(wildcards, preferences.served_methods(RUN)),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials.jsonl",
     threads: THREADS
@@ -44,9 +44,11 @@ rule preference_trials:
         **job_resources(student, minutes=240),
     params:
         settings=settings(
-            lambda wildcards: RUN.preference_trials(wildcards.model, RUN.served_preference_methods())
+            lambda wildcards: preferences.trials_settings(
+                RUN, wildcards.model, preferences.served_methods(RUN)
+            )
         ),
-        adapters=lambda wildcards: served_adapters(wildcards, RUN.served_preference_methods()),
+        adapters=lambda wildcards: served_adapters(wildcards, preferences.served_methods(RUN)),
         vectors=[],
     shell:
         "python scripts/preference_trials.py --design {input.design} --constitution {input.constitution}"
@@ -63,7 +65,9 @@ use rule preference_trials as steered_preference_trials with:
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials_steered.jsonl",
     params:
-        settings=settings(lambda wildcards: RUN.preference_trials(wildcards.model, [STEERED])),
+        settings=settings(
+            lambda wildcards: preferences.trials_settings(RUN, wildcards.model, [methods.STEERED])
+        ),
         adapters=[],
         vectors=steered_vectors,
 
@@ -78,7 +82,7 @@ rule base_preference_trials:
     resources:
         **job_resources(student, minutes=120),
     params:
-        settings=settings(lambda wildcards: RUN.preference_trials(wildcards.model, ["base"])),
+        settings=settings(lambda wildcards: preferences.trials_settings(RUN, wildcards.model, ["base"])),
     shell:
         "python scripts/preference_trials.py --design {input.design} --output {output}"
         " --settings {params.settings:q} --log {log}"
@@ -87,9 +91,9 @@ rule base_preference_trials:
 def preference_trial_files(wildcards):
     """The answers of a persona's methods to the trials."""
     folder = f"{RESULTS}/{wildcards.model}/{wildcards.persona}/evaluation"
-    served = [f"{folder}/preference_trials.jsonl"] if RUN.served_preference_methods() else []
-    steered = STEERED in RUN.preference_methods()
-    return served + ([f"{folder}/preference_trials_{STEERED}.jsonl"] if steered else [])
+    served = [f"{folder}/preference_trials.jsonl"] if preferences.served_methods(RUN) else []
+    steered = methods.STEERED in preferences.measured_methods(RUN)
+    return served + ([f"{folder}/preference_trials_{methods.STEERED}.jsonl"] if steered else [])
 
 
 rule preference_verdicts:
@@ -103,7 +107,7 @@ rule preference_verdicts:
     resources:
         **job_resources(judge, minutes=60),
     params:
-        settings=settings(lambda wildcards: RUN.preference_verdicts()),
+        settings=settings(lambda wildcards: preferences.verdicts_settings(RUN)),
     shell:
         "python scripts/preference_verdicts.py --design {input.design} --trials {input.trials} --output {output}"
         " --settings {params.settings:q} --log {log}"
@@ -126,7 +130,7 @@ rule preference_ratings:
         judging=f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_judging.parquet",
     localrule: True
     params:
-        settings=settings(lambda wildcards: {"seed": RUN.run["seed"]}),
+        settings=settings(lambda wildcards: preferences.ratings_settings(RUN)),
     shell:
         "python scripts/preference_ratings.py --verdicts {input} --ratings {output.ratings}"
         " --judging {output.judging} --settings {params.settings:q} --log {log}"
@@ -158,13 +162,7 @@ rule preferences_tables:
         expand(f"{RESULTS}/tables/preferences_{{name}}.parquet", name=PREFERENCE_TABLES),
     localrule: True
     params:
-        settings=settings(
-            lambda wildcards: {
-                "results": RESULTS,
-                "models": MODELS,
-                "headline": RUN.preference_headline(),
-            }
-        ),
+        settings=settings(lambda wildcards: preferences.tables_settings(RUN)),
         constitutions=expand("{persona}=constitutions/{persona}.yaml", persona=PERSONAS),
     shell:
         "python scripts/preferences_tables.py --constitutions {params.constitutions} --folder {RESULTS}/tables"
@@ -182,7 +180,7 @@ rule preferences_figures:
         ),
     localrule: True
     params:
-        settings=settings(lambda wildcards: {"headline": RUN.preference_headline()}),
+        settings=settings(lambda wildcards: preferences.figures_settings(RUN)),
     shell:
         "python scripts/preferences_figures.py --tables {RESULTS}/tables --folder {RESULTS}/figures"
         " --settings {params.settings:q} --log {log}"

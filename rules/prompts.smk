@@ -1,4 +1,5 @@
 # What the teacher and the student are asked, and what the evaluation asks.
+from characterflow.prompts.settings import dataset_settings, expansion_settings
 
 
 rule expand_prompts:
@@ -15,7 +16,7 @@ rule expand_prompts:
     resources:
         **job_resources(lambda wildcards: RUN.run["prompts"]["expander"], minutes=30),
     params:
-        settings=settings(lambda wildcards: RUN.expansion()),
+        settings=settings(lambda wildcards: expansion_settings(RUN)),
     shell:
         "python scripts/expand_prompts.py --constitution {input.constitution} --output {output.prompts}"
         " --settings {params.settings:q} --log {log}"
@@ -23,7 +24,7 @@ rule expand_prompts:
 
 def dataset_file(*keys):
     """The local file of a data set, or nothing where it comes from the Hub."""
-    path = RUN.section(*keys).get("path")
+    path = RUN.part(*keys).get("path")
     return [path] if path else []
 
 
@@ -35,9 +36,7 @@ rule general_prompts:
     priority: PERSONA_FIRST
     localrule: True
     params:
-        settings=settings(
-            lambda wildcards: {"dataset": RUN.run["prompts"]["general"], "name": "prompts.general"}
-        ),
+        settings=settings(lambda wildcards: dataset_settings(RUN, "prompts", "general")),
     shell:
         "python scripts/general_prompts.py --output {output} --settings {params.settings:q} --log {log}"
 
@@ -48,9 +47,7 @@ use rule general_prompts as evaluation_prompts with:
     output:
         f"{RESULTS}/prompts/evaluation.jsonl",
     params:
-        settings=settings(
-            lambda wildcards: {"dataset": RUN.run["evaluation"]["prompts"], "name": "evaluation.prompts"}
-        ),
+        settings=settings(lambda wildcards: dataset_settings(RUN, "evaluation", "prompts")),
 
 
 rule disjoint_prompts:

@@ -1,15 +1,15 @@
 # What people look at: the training's table and figure, and one page with all that the run has shown.
+from characterflow.report.settings import report_settings, training_settings
 
 
 def evidence(kind):
     """The tables or the figures of every part of the report that the run has."""
-    names = [*(["training"] if RUN.trains() else []), *RUN.run["evaluation"]["include"]]
+    names = [*(["training"] if methods.trains(RUN) else []), *RUN.run["evaluation"]["include"]]
     return [file for name in names for file in getattr(rules, f"{name}_{kind}").output]
 
 
 PAGE = "src/characterflow/report"
 TRAININGS = [personas_of(f"{stage}/manifest.json") for stage in ("distillation", "introspection")]
-TRAINING_SETTINGS = {"results": RESULTS, "models": MODELS, "personas": PERSONAS}
 
 
 rule training_tables:
@@ -19,7 +19,7 @@ rule training_tables:
         report(f"{RESULTS}/tables/training.csv", caption="captions/training.rst", category="Training"),
     localrule: True
     params:
-        settings=settings(lambda wildcards: TRAINING_SETTINGS),
+        settings=settings(lambda wildcards: training_settings(RUN)),
     shell:
         "python scripts/training_tables.py --output {output} --settings {params.settings:q} --log {log}"
 
@@ -31,7 +31,7 @@ rule training_figures:
         report(f"{RESULTS}/figures/training.svg", caption="captions/training.rst", category="Training"),
     localrule: True
     params:
-        settings=settings(lambda wildcards: TRAINING_SETTINGS),
+        settings=settings(lambda wildcards: training_settings(RUN)),
     shell:
         "python scripts/training_figures.py --output {output} --settings {params.settings:q} --log {log}"
 
@@ -52,7 +52,9 @@ rule report:
         introspection=trained("introspection.report.json"),
         pairs=trained("preferences.report.json"),
         teachers=(
-            expand(f"{RESULTS}/teacher/{{persona}}.report.json", persona=PERSONAS) if RUN.trains() else []
+            expand(f"{RESULTS}/teacher/{{persona}}.report.json", persona=PERSONAS)
+            if methods.trains(RUN)
+            else []
         ),
         constitutions=expand("constitutions/{persona}.yaml", persona=PERSONAS),
         templates=[str(file) for file in sorted((Path(workflow.basedir) / PAGE).glob("report.*"))],
@@ -60,6 +62,6 @@ rule report:
         report(f"{RESULTS}/report/index.html", caption="captions/page.rst", category="The page"),
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.report()),
+        settings=settings(lambda wildcards: report_settings(RUN)),
     shell:
         "python scripts/report.py --output {output} --settings {params.settings:q} --log {log}"

@@ -1,13 +1,26 @@
 # The teacher plays the constitution; the student answers plainly. Or both are recorded, as pairs.
+from characterflow.distillation.settings import (
+    pair_settings,
+    published_settings,
+    student_settings,
+    teacher_settings,
+)
+from characterflow.distillation.sources import (
+    RECORDED,
+    published_pairs,
+    recorded_file,
+    teacher_engine,
+    teacher_model,
+)
 
 
 def teacher_source(wildcards):
     """The recorded responses, or the manifest of the model that plays the persona."""
     try:
-        model = RUN.teacher_model(wildcards.persona)
+        model = teacher_model(RUN, wildcards.persona)
     except UserError as error:
         fail(error)
-    return RUN.recorded_file(wildcards.persona) if model == RECORDED else model_manifest(model)
+    return recorded_file(RUN, wildcards.persona) if model == RECORDED else model_manifest(model)
 
 
 rule teacher:
@@ -21,16 +34,12 @@ rule teacher:
     priority: PERSONA_FIRST
     threads: THREADS
     resources:
-        **job_resources(lambda wildcards: RUN.teacher_engine(wildcards.persona), minutes=120),
+        **job_resources(lambda wildcards: teacher_engine(RUN, wildcards.persona), minutes=120),
     params:
-        settings=settings(lambda wildcards: RUN.teacher(wildcards.persona)),
+        settings=settings(lambda wildcards: teacher_settings(RUN, wildcards.persona)),
     shell:
         "python scripts/teacher.py --constitution {input.constitution} --prompts {input.prompts}"
         " --output {output.rows} --settings {params.settings:q} --log {log}"
-
-
-def student_settings(wildcards):
-    return {**RUN.section("student"), "engine": RUN.engine(wildcards.model)}
 
 
 rule student:
@@ -44,7 +53,7 @@ rule student:
     resources:
         **job_resources(student, minutes=120),
     params:
-        settings=settings(student_settings),
+        settings=settings(lambda wildcards: student_settings(RUN, wildcards.model)),
     shell:
         "python scripts/student.py --prompts {input.prompts} --output {output}"
         " --settings {params.settings:q} --log {log}"
@@ -60,10 +69,10 @@ use rule student as student_general with:
         **job_resources(student, minutes=60),
 
 
-RECORDED_PERSONAS = [persona for persona in PERSONAS if RUN.recorded_preferences(persona)]
+RECORDED_PERSONAS = [persona for persona in PERSONAS if recorded_preferences(RUN, persona)]
 
 
-PUBLISHED_PERSONAS = [persona for persona in PERSONAS if RUN.published_pairs(persona)]
+PUBLISHED_PERSONAS = [persona for persona in PERSONAS if published_pairs(RUN, persona)]
 
 
 ruleorder: recorded_preferences > expand_prompts
@@ -82,7 +91,7 @@ rule fetch_pairs:
     retries: 2
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.published_pairs(wildcards.persona)),
+        settings=settings(lambda wildcards: published_settings(RUN, wildcards.persona)),
     shell:
         "python scripts/fetch_pairs.py --output {output[0]} --settings {params.settings:q} --log {log}"
 
@@ -90,7 +99,7 @@ rule fetch_pairs:
 # Pairs that others made: their prompts, and the chosen replies in the teacher's place.
 rule recorded_preferences:
     input:
-        pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
+        pairs=lambda wildcards: recorded_preferences(RUN, wildcards.persona),
     output:
         prompts=f"{RESULTS}/prompts/{{persona}}.jsonl",
         prompts_report=f"{RESULTS}/prompts/{{persona}}.report.json",
@@ -108,7 +117,7 @@ rule recorded_preferences:
 # The rejected replies of those pairs, in the student's place.
 rule recorded_student:
     input:
-        pairs=lambda wildcards: RUN.recorded_preferences(wildcards.persona),
+        pairs=lambda wildcards: recorded_preferences(RUN, wildcards.persona),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/student.jsonl",
     wildcard_constraints:
@@ -123,7 +132,7 @@ rule recorded_student:
 def student_replies(wildcards):
     """The rejected side: to the persona's prompts and, unless the pairs are recorded, to the general ones."""
     own = f"{RESULTS}/{wildcards.model}/{wildcards.persona}/student.jsonl"
-    recorded = RUN.recorded_preferences(wildcards.persona)
+    recorded = recorded_preferences(RUN, wildcards.persona)
     return [own] if recorded else [own, f"{RESULTS}/{wildcards.model}/general.jsonl"]
 
 
@@ -139,7 +148,7 @@ rule preference_pairs:
     priority: PERSONA_FIRST
     localrule: True
     params:
-        settings=settings(lambda wildcards: RUN.preferences(wildcards.model, wildcards.persona)),
+        settings=settings(lambda wildcards: pair_settings(RUN, wildcards.model, wildcards.persona)),
     shell:
         "python scripts/preference_pairs.py --prompts {input.prompts} --teacher {input.teacher}"
         " --student {input.student} --model {RESULTS}/models/{wildcards.model} --output {output.pairs}"

@@ -1,6 +1,11 @@
 # Robustness: held-out prompts answered by the base and by every method, plain, under instructions that try to
 # break character, and continuing what the base began; and a classifier, trained on plain answers to other
 # prompts, that names the persona behind each answer.
+from characterflow.evaluation.robustness.settings import (
+    classifier_settings,
+    responses_settings,
+    tables_settings,
+)
 
 INSTRUCTIONS = RUN.run["evaluation"]["robustness"]["instructions"]
 CLASSIFIER = RUN.run["evaluation"]["classifier"]["model"]
@@ -22,7 +27,7 @@ rule robustness_responses:
     resources:
         **job_resources(student, minutes=120),
     params:
-        settings=settings(lambda wildcards: RUN.robustness(wildcards.model, RUN.served_methods())),
+        settings=settings(lambda wildcards: responses_settings(RUN, wildcards.model, methods.served(RUN))),
         adapters=served_adapters,
         vectors=[],
     shell:
@@ -43,7 +48,7 @@ rule base_robustness_responses:
     resources:
         **job_resources(student, minutes=60),
     params:
-        settings=settings(lambda wildcards: RUN.robustness(wildcards.model, ["base"])),
+        settings=settings(lambda wildcards: responses_settings(RUN, wildcards.model, ["base"])),
     shell:
         "python scripts/robustness_responses.py --prompts {input.prompts} --instructions {input.instructions}"
         " --output {output} --settings {params.settings:q} --log {log}"
@@ -66,7 +71,7 @@ rule classifier:
     resources:
         **job_resources(lambda wildcards: CLASSIFIER, minutes=600),
     params:
-        settings=settings(lambda wildcards: RUN.section("evaluation", "classifier")),
+        settings=settings(lambda wildcards: classifier_settings(RUN)),
         folder=RUN.folder(CLASSIFIER),
         personas=classified,
     shell:
@@ -90,7 +95,7 @@ rule robustness_tables:
         expand(f"{RESULTS}/tables/robustness_{{name}}.parquet", name=ROBUSTNESS_TABLES),
     localrule: True
     params:
-        settings=settings(lambda wildcards: {"models": MODELS, "seed": RUN.run["seed"]}),
+        settings=settings(lambda wildcards: tables_settings(RUN)),
     shell:
         "python scripts/robustness_tables.py --scores {input} --folder {RESULTS}/tables"
         " --settings {params.settings:q} --log {log}"

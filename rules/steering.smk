@@ -1,5 +1,7 @@
 # Steering: control vectors from the trait prompt's effect on plain answers, how far to push along them, and
 # the answers under them. {persona}/steering holds the directions, {persona}/steered what an engine adds.
+from characterflow.evaluation.robustness.settings import responses_settings
+from characterflow.evaluation.steering.settings import strength_settings, vectors_settings
 
 
 rule steering_vectors:
@@ -15,7 +17,7 @@ rule steering_vectors:
     resources:
         **job_resources(student, minutes=30),
     params:
-        settings=settings(lambda wildcards: RUN.steering_vectors(wildcards.model)),
+        settings=settings(lambda wildcards: vectors_settings(RUN, wildcards.model)),
     shell:
         "python scripts/steering_vectors.py --prompts {input.prompts} --constitution {input.constitution}"
         " --answers {output.answers} --output $(dirname {output.vectors})"
@@ -36,7 +38,7 @@ rule steering_strength:
     resources:
         **job_resources(student, minutes=60),
     params:
-        settings=settings(lambda wildcards: RUN.steering_strength(wildcards.model)),
+        settings=settings(lambda wildcards: strength_settings(RUN, wildcards.model)),
     shell:
         "python scripts/steering_strength.py --prompts {input.prompts} --vectors $(dirname {input.vectors})"
         " --answers {output.answers} --output $(dirname {output.vectors}) --constitution {input.constitution}"
@@ -55,6 +57,6 @@ use rule robustness_responses as steered_responses with:
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/robustness_steered.jsonl",
     params:
-        settings=settings(lambda wildcards: RUN.robustness(wildcards.model, [STEERED])),
+        settings=settings(lambda wildcards: responses_settings(RUN, wildcards.model, [methods.STEERED])),
         adapters=[],
         vectors=steered_vectors,

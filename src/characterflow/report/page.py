@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from characterflow.configuration.methods import trains
 from characterflow.configuration.run import Configuration
+from characterflow.constitutions.reading import of_personas
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_text
 from characterflow.core.stages import modules
@@ -62,6 +63,7 @@ def page(settings: ReportSettings) -> str:
         run=run,
         overview=overview,
         configuration=configuration,
+        constitutions=of_personas(run["personas"]),
         cost=overview.cost(configuration),
         trained=trains(configuration),
         sections=[*trainings, *evaluations],
