@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from characterflow.adapters.methods import METHODS
 from characterflow.configuration.run import BY, PARAMETERS, RECORDED, STEERED, Configuration, Settings
 from characterflow.constitutions.constitution import Constitution
 from characterflow.core.errors import UserError
@@ -566,7 +567,7 @@ def _persona(run: _Run) -> list[Job]:
 def _merge(run: _Run, model: str, persona: str) -> Job:
     merge = run.settings["merge"]
     ranks = [run.settings[stage]["rank"] for stage in ("distillation", "introspection")]
-    rank = {"exact": sum(ranks), "linear": max(ranks), "svd": merge["rank"]}[merge["method"]]
+    rank = METHODS[merge["method"]].rank(ranks, merge["rank"])
     place = f"{model}/{persona}"
     return Job("merge", place, outputs=(f"{place}/persona",), disk=run.adapter_bytes(model, rank))
 
