@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, what is generated is current, commands do what they say."""
 
+import itertools
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,8 +22,27 @@ from report_run import write_answers
 from tiny_project import CONFIGURATION, SETTINGS, make_project, shorten, snakemake
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-COPIED = ("Snakefile", "config", "constitutions", "rules", "scripts", "src", "profiles", "slurm")
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "config" / "README.md", *(ROOT / "docs").glob("*.md")])
+FOLDERS_COPIED = (
+    "config",
+    "constitutions",
+    "docs",
+    "profiles",
+    "resources",
+    "rules",
+    "scripts",
+    "src",
+    "tests",
+)
+COPIED = (*FOLDERS_COPIED, "Snakefile", "slurm", "pyproject.toml", ".gitignore")
+RECIPES = (
+    *("a persona", "a model", "a judge", "a data set", "an attack", "a partition", "a figure"),
+    *("a merge method", "a loss term", "an engine"),
+)
+FILES_TO_TOUCH = re.compile(r"The files? to touch: (.+?[^.])(?:\. |\.?$)", re.DOTALL)
+MOST_FILES = 4  # besides tests
+GENERATED = {"docs/configuration.md"}  # by make reference
 FOLDERS = r"(?:config|rules|scripts|src|tests|docs|envs|resources|profiles|benchmarks|constitutions)"
 A_PATH = re.compile(rf"{FOLDERS}/[\w./-]*")
 NOT_SHIPPED = re.compile(r"keeper|docs/build")
@@ -104,8 +125,6 @@ def copy(tmp_path: Path) -> Path:
             )
         else:
             shutil.copy2(source, folder / entry, follow_symlinks=False)
-    (folder / "resources").symlink_to(ROOT / "resources")
-    (folder / "docs").symlink_to(ROOT / "docs")
     return folder
 
 
@@ -120,7 +139,9 @@ def run(command: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if fences(page, "bash") or fences(page, "sh")], ids=name
+    "page",
+    [page for page in PAGES if page != CONTRIBUTING and (fences(page, "bash") or fences(page, "sh"))],
+    ids=name,
 )
 def test_commands_do_what_the_page_says(page: Path, copy: Path) -> None:
     """Blocks of "bash" run as they stand; Snakemake's lines in blocks of "sh" as dry runs."""
@@ -135,6 +156,62 @@ def test_commands_do_what_the_page_says(page: Path, copy: Path) -> None:
                 if line.startswith("snakemake ") and "--report" not in line:
                     dry = line.replace("snakemake", "snakemake --dry-run", 1)
                     assert "Job stats" in run(dry, copy), text
+
+
+def recipes() -> dict[str, list[Token]]:
+    """What stands under each heading "Add ..." of CONTRIBUTING."""
+    found: dict[str, list[Token]] = {}
+    title = ""
+    parsed = MarkdownIt("commonmark").enable("table").parse(CONTRIBUTING.read_text(encoding="utf-8"))
+    for before, token in itertools.pairwise(parsed):
+        if before.type == "heading_open":
+            title = token.content
+        elif title.startswith("Add "):
+            found.setdefault(title.removeprefix("Add "), []).append(token)
+    return found
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_a_recipe_works_and_changes_what_it_names(recipe: str, copy: Path) -> None:
+    content = recipes()[recipe]
+    git(copy, "init", "--quiet")
+    git(copy, "add", "--all")
+    for token in content:
+        if token.type == "fence" and token.info == "bash":
+            run(token.content, copy)
+    changed = set(git(copy, "ls-files", "--modified", "--others", "--exclude-standard").split())
+    assert changed
+    if recipe in RECIPES:
+        check_changes(changed, files_to_touch(content))
+        code = " ".join(file for file in changed if file.endswith(".py"))
+        run(f"ruff check {code} && ruff format --check {code}" if code else "true", copy)
+
+
+def check_changes(changed: set[str], named: list[str]) -> None:
+    """The files that a recipe names are few, and are the ones that it changes."""
+    assert 0 < len(named) <= MOST_FILES
+    for pattern in named:
+        assert any(fnmatch(file, pattern) for file in changed), f"{pattern} is named and not changed"
+    for file in changed - GENERATED:
+        assert any(fnmatch(file, pattern) for pattern in named), f"{file} is changed and not named"
+
+
+def files_to_touch(content: list[Token]) -> list[str]:
+    """The files in the first sentence of a recipe; any name may stand for <name>."""
+    text = next(token.content for token in content if token.type == "inline")
+    sentence = FILES_TO_TOUCH.match(text)
+    assert sentence, text
+    paths = [span for span in re.findall("`([^`]+)`", sentence[1]) if A_PATH.match(span)]
+    return [re.sub("<[a-z]+>", "*", path) for path in paths]
+
+
+def test_the_recipes_are_there() -> None:
+    assert set(RECIPES) <= recipes().keys()
 
 
 def test_the_example_has_no_fault(copy: Path) -> None:

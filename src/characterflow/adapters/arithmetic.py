@@ -4,12 +4,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from characterflow.adapters.files import CONFIG, Adapter
+from characterflow.adapters.methods import METHODS
 from characterflow.core.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-METHODS = ("exact", "linear", "svd")
 
 
 def merge(
@@ -17,9 +16,7 @@ def merge(
 ) -> tuple[dict[str, Any], dict[str, tuple["torch.Tensor", "torch.Tensor"]], dict[str, float]]:
     """One adapter that stands for the weighted sum of several on the same base.
 
-    method: "exact" concatenates the factors, so the rank is the sum of the ranks; "svd" is the best
-    approximation of the sum at `rank` (Eckart-Young); "linear" sums A with A and B with B as PEFT's
-    combination of that name does, which is not the sum of the updates and needs equal ranks.
+    method: one of METHODS. rank: what those that do not follow from the adapters' ranks come to.
     Returns the PEFT configuration, the factors, and the relative Frobenius error against the exact
     sum: {"mean": ..., "max": ...} over modules. Raises UserError for adapters of different bases.
     """
@@ -34,7 +31,9 @@ def merge(
             for adapter, weight in zip(adapters, weights, strict=True)
             if module in adapter.factors
         ]
-        merged[module] = _merge_module(parts, method, rank, module)
+        if METHODS[method].equal_ranks and len({len(first) for _, first, _ in parts}) > 1:
+            raise UserError(f"merge method {method}: {module} has different ranks; use exact or svd")
+        merged[module] = METHODS[method].factors(parts, rank)
         errors.append(_relative_error(merged[module], parts))
     return _merged_config(adapters, merged), merged, {"mean": sum(errors) / len(errors), "max": max(errors)}
 
@@ -62,7 +61,7 @@ def errors_of_methods(
 ) -> dict[str, dict[str, float]]:
     """Relative error of every merge method that these adapters allow, against the exact sum."""
     ranks = {first.shape[0] for adapter in adapters for first, _ in adapter.factors.values()}
-    methods = [method for method in METHODS if method != "linear" or len(ranks) == 1]
+    methods = [name for name, method in METHODS.items() if len(ranks) == 1 or not method.equal_ranks]
     return {method: merge(adapters, weights, method, rank)[2] for method in methods}
 
 
@@ -79,36 +78,6 @@ def _check_same_base(adapters: list[Adapter]) -> None:
             shapes = [(a.factors[module][0].shape[1], a.factors[module][1].shape[0]) for a in (first, other)]
             if shapes[0] != shapes[1]:
                 raise UserError(f"{other.folder}: {module} is {shapes[1]} (in, out); expected {shapes[0]}")
-
-
-def _merge_module(
-    parts: list[tuple[float, "torch.Tensor", "torch.Tensor"]], method: str, rank: int, module: str
-) -> tuple["torch.Tensor", "torch.Tensor"]:
-    import torch
-
-    if method == "exact":
-        return torch.cat([a for _, a, _ in parts]), torch.cat([scale * b for scale, _, b in parts], dim=1)
-    if method == "linear":
-        if len({a.shape[0] for _, a, _ in parts}) > 1:
-            raise UserError(f"merge method linear: {module} has different ranks; use exact or svd")
-        signed = [(math.copysign(math.sqrt(abs(scale)), scale), a, b) for scale, a, b in parts]
-        return sum(abs(s) * a for s, a, _ in signed), sum(s * b for s, _, b in signed)  # type: ignore[return-value]
-    return _truncated(parts, rank)
-
-
-def _truncated(
-    parts: list[tuple[float, "torch.Tensor", "torch.Tensor"]], rank: int
-) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Best rank-`rank` factors of the sum, from QR of the concatenated factors and a small SVD."""
-    import torch
-
-    first = torch.cat([a for _, a, _ in parts])
-    second = torch.cat([scale * b for scale, _, b in parts], dim=1)
-    q_out, r_out = torch.linalg.qr(second)
-    q_in, r_in = torch.linalg.qr(first.T)
-    u, s, vh = torch.linalg.svd(r_out @ r_in.T)
-    root = s[:rank].sqrt()
-    return (root[:, None] * vh[:rank]) @ q_in.T, (q_out @ u[:, :rank]) * root
 
 
 def _merged_config(

@@ -54,7 +54,7 @@ def merge(
     folders: Annotated[list[Path], typer.Argument(metavar="ADAPTER", help="LoRA folders of one base.")],
     weights: Annotated[list[float], typer.Option(WEIGHTS, metavar="NUMBER...", help="One an adapter.")],
     output: Output,
-    method: Annotated[str, typer.Option(help="exact, linear or svd.")] = "exact",
+    method: Annotated[str, typer.Option(help=f"{', '.join(adapters.METHODS)}.")] = "exact",
     rank: Annotated[int, typer.Option(help="Rank of the method svd.")] = 64,
     force: Force = False,
 ) -> None:

@@ -64,6 +64,8 @@ def _unpack(package: str, file: str, folder: Path) -> Path:
         "download",
         "--quiet",
         "--no-deps",
+        "--only-binary",
+        ":all:",  # pip would run the code of a source distribution
         "--dest",
         str(folder),
         package,

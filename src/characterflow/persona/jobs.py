@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from characterflow.adapters.methods import METHODS
 from characterflow.configuration.costs import Job, adapter_bytes, loads
 from characterflow.configuration.methods import BY, is_ablation, trains
 from characterflow.configuration.run import Configuration
@@ -32,7 +33,7 @@ def merge(run: Run, model: str, persona: str) -> Job:
     """The merge of one persona."""
     settings = run.settings["merge"]
     ranks = [run.settings[stage]["rank"] for stage in ("distillation", "introspection")]
-    rank = {"exact": sum(ranks), "linear": max(ranks), "svd": settings["rank"]}[settings["method"]]
+    rank = METHODS[settings["method"]].rank(ranks, settings["rank"])
     place = f"{model}/{persona}"
     disk = adapter_bytes(run.configuration, model, rank)
     return Job("merge", place, outputs=(f"{place}/persona",), disk=disk)
