@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from characterflow.adapters.files import Adapter, errors_of_methods, merge
+from characterflow.adapters.arithmetic import errors_of_methods, merge
+from characterflow.adapters.files import Adapter
 from characterflow.adapters.methods import METHODS
-from characterflow.configuration.run import read_yaml
+from characterflow.configuration.yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
 MODULE, RANK, ASKED = "layers.0.proj", 4, 6

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from characterflow.adapters import arithmetic, folding
 from characterflow.adapters import files as adapters
+from characterflow.adapters.methods import METHODS
 from characterflow.core.errors import UserError
 from characterflow.core.files import MANIFEST, atomic_folder, read_json, write_json
 from characterflow.core.lineage import MERGE, MODEL, origin
@@ -54,7 +55,7 @@ def merge(
     folders: Annotated[list[Path], typer.Argument(metavar="ADAPTER", help="LoRA folders of one base.")],
     weights: Annotated[list[float], typer.Option(WEIGHTS, metavar="NUMBER...", help="One an adapter.")],
     output: Output,
-    method: Annotated[str, typer.Option(help=f"{', '.join(adapters.METHODS)}.")] = "exact",
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.")] = "exact",
     rank: Annotated[int, typer.Option(help="Rank of the method svd.")] = 64,
     force: Force = False,
 ) -> None:
@@ -86,7 +87,7 @@ def merge(
             "adapters": [origin(part) for part in folders],
         }
         write_json(folder / MERGE, record)
-    for name in arithmetic.METHODS:
+    for name in METHODS:
         typer.echo(f"{name:8}{_error_text(others.get(name))}{'   <- written' if name == method else ''}")
     typer.echo(f"{output} is there: {len(factors)} modules of rank {config['r']}")
 
