@@ -93,6 +93,12 @@ def test_seed_draws(entry_of):
     assert drawn == sorted(drawn, key=[row["prompt"] for row in PLAIN].index)
 
 
+def test_a_larger_count_draws_further_prompts(entry_of):
+    drawn = [load_prompts(entry_of(PLAIN, count=count, seed=4), "x") for count in range(1, 21)]
+    for fewer, more in zip(drawn, drawn[1:], strict=False):
+        assert [prompt for prompt in more if prompt in fewer] == fewer
+
+
 def test_too_few(entry_of):
     with pytest.raises(UserError, match=r"^x: .*: expected 21 prompts, found 20$"):
         load_prompts(entry_of(PLAIN, count=21), "x")

@@ -266,7 +266,7 @@ def _request(name: str, pool: _Pool, settings: Expansion) -> Request:
     return Request(
         messages=({"role": "user", "content": instruction},),
         sampling=settings.sampling,
-        seed=seed_of(settings.seed, "expand", name, pool.index, pool.asked),
+        seed=seed_of(settings.seed, "expand", name, pool.trait.text, pool.asked),
         prefill="".join(lines) + f"{len(listed) + 1}.",
         sample=pool.asked,
     )
