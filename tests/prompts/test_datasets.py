@@ -1,6 +1,7 @@
 """Data sets: every schema from every kind of file and through the Hub's loader, and its refusals."""
 
 import csv
+import itertools
 import json
 import re
 from pathlib import Path
@@ -94,8 +95,9 @@ def test_seed_draws(entry_of):
 
 
 def test_a_larger_count_draws_further_prompts(entry_of):
-    drawn = [load_prompts(entry_of(PLAIN, count=count, seed=4), "x") for count in range(1, 21)]
-    for fewer, more in zip(drawn, drawn[1:], strict=False):
+    entry = entry_of(PLAIN, seed=4)
+    drawn = [load_prompts({**entry, "count": count}, "x") for count in (1, 2, 5, 11, 19, 20)]
+    for fewer, more in itertools.pairwise(drawn):
         assert [prompt for prompt in more if prompt in fewer] == fewer
 
 
