@@ -16,7 +16,7 @@ from characterflow.core.job import parser, progress, record_options, run
 async def find(arguments) -> None:
     from characterflow.core import lineage
     from characterflow.core.errors import UserError
-    from characterflow.core.files import atomic_folder, manifest_digest, read_jsonl, write_json
+    from characterflow.core.files import atomic_folder, read_jsonl, write_json
     from characterflow.core.provenance import identity
     from characterflow.engines import Sampling, control_vectors, open_engine
     from characterflow.engines.generation import generate
@@ -35,7 +35,8 @@ async def find(arguments) -> None:
         )
     strengths = [steering.PLAIN, *(settings["strengths"] if given is None else [given])]
     samples = steering.answer_samples(prompts, strengths, Sampling(**settings["sampling"]), settings["seed"])
-    made_by = {**identity(settings["engine"]), "vectors": manifest_digest(arguments.vectors)}
+    steered = {steering.vector_name(strength): arguments.vectors for strength in strengths[1:]}
+    made_by = identity(settings["engine"], steered)
     async with open_engine(settings["engine"]) as engine:
         assert isinstance(engine, TransformersEngine)
         control = control_vectors.load_for(arguments.vectors, engine.model, model)
