@@ -50,7 +50,7 @@ async def introspect(arguments) -> None:
         settings.context,
         adapter,
     )
-    made_by = identity(engine_settings)
+    made_by = identity(engine_settings, folders=[arguments.model])
     async with open_engine(engine_settings) as engine:
         in_flight = conversations_in_flight(engine, settings.context)
         await asyncio.gather(

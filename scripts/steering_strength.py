@@ -15,7 +15,7 @@ from characterflow.core.job import parser, progress, record_options, run
 async def find(arguments) -> None:
     from characterflow.core import lineage
     from characterflow.core.errors import UserError
-    from characterflow.core.files import atomic_folder, manifest_digest, read_jsonl, write_json
+    from characterflow.core.files import atomic_folder, read_jsonl, write_json
     from characterflow.core.provenance import identity
     from characterflow.core.settings import read_settings
     from characterflow.engines import control_vectors, open_engine
@@ -40,7 +40,8 @@ async def find(arguments) -> None:
         )
     strengths = [steering.PLAIN, *(settings.strengths if given is None else [given])]
     samples = steering.answer_samples(prompts, strengths, settings.sampling, settings.seed)
-    made_by = {**identity(engine_settings), "vectors": manifest_digest(arguments.vectors)}
+    steered = {steering.vector_name(strength): arguments.vectors for strength in strengths[1:]}
+    made_by = identity(engine_settings, steered)
     async with open_engine(engine_settings) as engine:
         assert isinstance(engine, TransformersEngine)
         control = control_vectors.load_for(arguments.vectors, engine.model, model)

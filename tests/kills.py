@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,17 +76,12 @@ def finished_work(project: Path) -> dict[str, set[str]]:
     work: dict[str, set[str]] = {}
     for part in results.rglob(".*.part"):
         output = part.with_name(part.name.removeprefix(".").removesuffix(".part"))
-        work[str(output)] = set(_whole_lines(part))
+        work[str(output)] = set(part.read_text(errors="replace").split("\n")[:-1])
     for state in results.rglob("*.unfinished/**/state.json"):
         output = next(parent for parent in state.parents if parent.name.endswith(".unfinished"))
         made = {f"update {n}" for n in range(1, json.loads(state.read_text())["step"] + 1)}
         work.setdefault(str(output.with_suffix("") / "manifest.json"), set()).update(made)
     return work
-
-
-def _whole_lines(part: Path) -> Iterator[str]:
-    lines = part.read_text(errors="replace").split("\n")[:-1]
-    return iter(lines[1:])
 
 
 def lost_work(before: dict[str, set[str]], after: dict[str, set[str]]) -> list[str]:

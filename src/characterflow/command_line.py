@@ -10,14 +10,23 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from characterflow.commands import adapters, chat, constitution, judge, plan, provenance, publish
+from characterflow.commands import (
+    adapters,
+    chat,
+    constitution,
+    forget_samples,
+    judge,
+    plan,
+    provenance,
+    publish,
+)
 from characterflow.commands.options import HELP_OPTIONS
 from characterflow.core.errors import UserError
 from characterflow.core.job import BAD_INPUT
 
 GROUPS = {
     "Before a run": ("constitution", "plan", "judge"),
-    "After a run": ("chat", "provenance", "publish"),
+    "After a run": ("chat", "provenance", "publish", "forget-samples"),
     "Adapters and models as files": ("merge", "fold", "blend"),
 }
 EPILOG = """\b
@@ -55,6 +64,7 @@ app.command()(judge.judge)
 app.command()(chat.chat)
 app.command()(provenance.provenance)
 app.command()(publish.publish)
+app.command("forget-samples")(forget_samples.forget_samples)
 app.command(cls=adapters.WeightedCommand)(adapters.merge)
 app.command()(adapters.fold)
 app.command()(adapters.blend)

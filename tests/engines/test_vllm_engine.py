@@ -16,6 +16,7 @@ from characterflow.adapters import files as adapters
 from characterflow.adapters import folding
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_jsonl
+from characterflow.core.provenance import Identity
 from characterflow.engines import Request, Sampling, drawing
 from characterflow.engines import vllm as vllm_engine
 from characterflow.engines.generation import generate, reply_sample
@@ -132,7 +133,7 @@ def test_a_file_does_not_depend_on_interruptions(engine: VllmEngine, tmp_path: P
             return await engine.complete(request)
 
     def run(answering: Any, name: str) -> bytes:
-        asyncio.run(generate(answering, samples, tmp_path / name, "identity"))
+        asyncio.run(generate(answering, samples, tmp_path / name, Identity("model")))
         return (tmp_path / name).read_bytes()
 
     whole = run(engine, "whole.jsonl")

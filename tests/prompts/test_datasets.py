@@ -1,6 +1,7 @@
 """Data sets: every schema from every kind of file and through the Hub's loader, and its refusals."""
 
 import csv
+import itertools
 import json
 import re
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_seed_draws(entry_of):
     assert len(set(drawn)) == 5
     assert drawn != load_prompts({**entry, "seed": 5}, "x")
     assert drawn == sorted(drawn, key=[row["prompt"] for row in PLAIN].index)
+
+
+def test_a_larger_count_draws_further_prompts(entry_of):
+    entry = entry_of(PLAIN, seed=4)
+    drawn = [load_prompts({**entry, "count": count}, "x") for count in (1, 2, 5, 11, 19, 20)]
+    for fewer, more in itertools.pairwise(drawn):
+        assert [prompt for prompt in more if prompt in fewer] == fewer
 
 
 def test_too_few(entry_of):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,25 @@ def test_expand_is_deterministic_under_a_seed():
     runs = [expanded(constitution(), prompts_per_trait=20, seed=seed)[1:] for seed in (1, 1, 2)]
     assert runs[0] == runs[1]
     assert runs[0][0] != runs[2][0]
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_what_one_trait_is_asked_does_not_depend_on_the_others(gone):
+    whole = constitution()
+    fewer = replace(whole, traits=tuple(trait for trait in whole.traits if trait != whole.traits[gone]))
+    asked, with_less = (expanded(of, lambda _: "", prompts_per_trait=9, rounds=2)[0] for of in (whole, fewer))
+    assert len(with_less.requests) == 4
+    assert all(request in asked.requests for request in with_less.requests)
+
+
+def test_an_edited_question_leaves_the_prompts_of_other_traits():
+    whole = constitution()
+    first, *others = whole.traits
+    edited = replace(first, questions=("Which lamp is this?", *first.questions[1:]))
+    both = (whole, replace(whole, traits=(edited, *others)))
+    before, after = (expanded(of, prompts_per_trait=20, seed=1)[1] for of in both)
+    assert before != after
+    assert [row for row in before if row["trait"]] == [row for row in after if row["trait"]]
 
 
 def test_expand_says_what_is_short(capsys):

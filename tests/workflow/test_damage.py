@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from characterflow.core.files import read_jsonl, write_jsonl, write_manifest
+from characterflow.engines import kept
 from tiny_models import tiny_adapter, tiny_model
 
 PROMPTS, SAMPLES = 10, 3
@@ -84,7 +85,7 @@ def test_a_full_disk_loses_nothing_that_is_finished(folder: Path) -> None:
         found = re.search(r"(\d+) of 30 replies found from an interrupted run", "\n".join(lines))
         assert found and int(found[1]) > 5
         assert (small / "replies.jsonl").read_bytes() == (folder / "replies.jsonl").read_bytes()
-        assert [path.name for path in small.iterdir()] == ["replies.jsonl"]
+        assert {path.name for path in small.iterdir()} == {kept.FOLDER, "replies.jsonl"}
 
 
 def test_a_read_only_disk_is_told(folder: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from characterflow.core.files import read_json, read_jsonl
+from characterflow.engines import kept
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1500)]
 
@@ -167,8 +168,8 @@ def test_every_artifact_is_there(project: Path) -> None:
 
 
 def test_no_part_or_temporary_file_is_left(project: Path) -> None:
-    hidden = list((project / "results").rglob(".*"))
-    assert hidden == []
+    hidden = {path.name for path in (project / "results").rglob(".*")}
+    assert hidden == {kept.FOLDER}
     assert list((project / "results").rglob("*.unfinished")) == []
 
 

@@ -244,7 +244,7 @@ def test_a_part_file_with_a_changed_byte_gives_no_wrong_row(
     tmp_path_factory: pytest.TempPathFactory, place: int, byte: int, count: int
 ) -> None:
     output = tmp_path_factory.mktemp("part") / "out.jsonl"
-    part = PartFile(output, "identity")
+    part = PartFile(output)
     rows = {str(number): {"id": number, "response": f"reply {number}\u2028"} for number in range(count)}
     for key, row in rows.items():
         part.append(key, row)
@@ -252,11 +252,11 @@ def test_a_part_file_with_a_changed_byte_gives_no_wrong_row(
     content = bytearray(part.path.read_bytes())
     content[place % len(content)] = byte
     part.path.write_bytes(content)
-    again = PartFile(output, "identity")
+    again = PartFile(output)
     assert all(rows.get(key) == row for key, row in again.rows.items())
     again.append("new", {"id": "new"})
     again.close()
-    assert "new" in PartFile(output, "identity").rows
+    assert "new" in PartFile(output).rows
 
 
 @SOME

@@ -168,6 +168,16 @@ def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def link_or_copy(path: Path, name: Path) -> None:
+    """Give a file a second name, atomically; a copy where the file system has no hard links."""
+    with atomic_file(name) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+
+
 def write_manifest(folder: Path) -> None:
     """List every file of a folder with its size and SHA-256 in folder/manifest.json.
 

@@ -29,6 +29,12 @@ def progress(message: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def note(message: str) -> None:
+    """Write a line into the job's log alone; nothing where there is none."""
+    if _terminal is not sys.stderr:
+        print(message, file=sys.stderr, flush=True)
+
+
 def on_success(clean_up: Callable[[], None]) -> None:
     """Do something when the job has succeeded, and not if it fails; at once outside a job.
 

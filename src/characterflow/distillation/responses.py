@@ -104,8 +104,8 @@ def _teacher_sample(
                 return {**fields, **result, "response": answer, "attempts": attempt + 1}
         return {**fields, **result, "response": "", "finish_reason": "invalid", "attempts": attempts}
 
-    key = [messages, vars(sampling), seed, prefill, attempts, fields]
-    return Sample(identifier, key, make)
+    key = [messages, vars(sampling), seed, prefill, reasoning and reasoning.end, attempts, fields]
+    return Sample(identifier, key, make, None)
 
 
 def drop_reasoning(text: str, reasoning: Reasoning | None) -> str:

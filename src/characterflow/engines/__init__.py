@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from characterflow.core.errors import UserError
+from characterflow.core.files import canonical_json
+from characterflow.core.job import note
 from characterflow.engines.base import Completion, Engine, Message, Request, Sampling, seed_of
 from characterflow.machine.devices import claim_gpus
 
@@ -40,7 +42,7 @@ def _make(settings: dict[str, Any]) -> Engine:
 
 @asynccontextmanager
 async def open_engine(settings: dict[str, Any]) -> AsyncIterator[Engine]:
-    """The engine that the settings describe, closed when the block ends.
+    """The engine that the settings describe, closed when the block ends; the log then says what it did.
 
     Raises UserError for an unknown kind; each engine's class documents its settings.
     """
@@ -48,4 +50,5 @@ async def open_engine(settings: dict[str, Any]) -> AsyncIterator[Engine]:
     try:
         yield engine
     finally:
+        note(f"engine {canonical_json(engine.describe())}")
         await engine.close()

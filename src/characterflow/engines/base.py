@@ -83,7 +83,7 @@ class Engine(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What answered, for provenance: kind, model, revision, counters."""
+        """What answered, for provenance: kind, model, revision, counters; dtype where one is known."""
         ...
 
     async def close(self) -> None:

@@ -114,11 +114,12 @@ class EndpointEngine:
         return _among(request.choices, self._completion(reply))
 
     def describe(self) -> dict[str, Any]:
-        """The host, the model names it answered with, and counters; `retries` are attempts after a first."""
+        """The address, the model names it answered with, and counters; retries: attempts after a first."""
         return {
             "kind": "endpoint",
             "model": self.settings["model"],
             "host": urlsplit(self._url).netloc,
+            "url": self._url,
             "answered_by": sorted(self._answered_by),
             "requests": self._counts["requests"],
             "retries": self._counts["retries"],

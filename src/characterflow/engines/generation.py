@@ -2,7 +2,8 @@
 
 A sample is a unit of work with an id of its own (one reply, or one whole conversation). Finished rows
 go to a part file beside the output; a job that is killed and started again makes only what is
-missing, and the final file lists the samples in the order they were asked for.
+missing, and so does one that runs again after a change, with what its former output has (see kept.py). The
+final file lists the samples in the order they were asked for.
 """
 
 import asyncio
@@ -14,36 +15,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from characterflow.core.files import Row, canonical_json, named, parse_json, text_digest, write_jsonl
+from characterflow.core.files import (
+    Row,
+    canonical_json,
+    file_digest,
+    named,
+    parse_json,
+    text_digest,
+    write_jsonl,
+)
 from characterflow.core.job import on_success, progress
+from characterflow.core.provenance import Identity
+from characterflow.engines import kept
 from characterflow.engines.base import Completion, Engine, Request
 
 SECONDS_BETWEEN_REPORTS = 20.0
+KEY_DIGITS = 32  # 128 bits
 
 
 @dataclass(frozen=True)
 class Sample:
     """One unit of work.
 
-    id: unique in its file. key: whatever the result depends on, beside the identity of the run;
-    a finished row is reused only under the same key. make: turns the engine into the row's fields.
+    id: unique in its file. key: whatever the result depends on, beside the adapter and the identity of the
+    run; a finished row is reused only where all of them are the same. make: turns the engine into the row's
+    fields. adapter: the name of the adapter or control vector that it asks for, None for the plain model.
     """
 
     id: str
     key: Any
     make: Callable[[Engine], Awaitable[Row]]
+    adapter: str | None
 
 
 class PartFile:
-    """Finished rows of an unfinished output: a header with the run's identity, then a row a line.
+    """Finished rows of an unfinished output, one a line, each with its key.
 
-    A line that is torn (the job was killed while it wrote) or damaged, as its digest tells, is left out; a
-    part with another identity is started anew.
+    A line that is torn (the job was killed while it wrote) or damaged, as its digest tells, is left out.
     """
 
-    def __init__(self, output: Path, identity: Any) -> None:
+    def __init__(self, output: Path) -> None:
         self.path = output.with_name(f".{output.name}.part")
-        self._header = canonical_json({"identity": text_digest(canonical_json(identity))})
         self.rows: dict[str, Row] = {}
         self._read()
         self._file = self.path.open("a", encoding="utf-8")
@@ -52,16 +64,14 @@ class PartFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.decode("utf-8", errors="replace").split("\n")[:-1]
-        kept = [lines[0]] if lines and lines[0] == self._header else []
-        for line in lines[1:] if kept else []:
+        intact = []
+        for line in whole.decode("utf-8", errors="replace").split("\n")[:-1]:
             row = _parse(line)
             if row is not None:
                 self.rows[row["key"]] = row["row"]
-                kept.append(line)
-        kept = kept or [self._header]
+                intact.append(line)
         temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        temporary.write_text("".join(f"{line}\n" for line in intact), encoding="utf-8")
         temporary.replace(self.path)
 
     def append(self, key: str, row: Row) -> None:
@@ -97,38 +107,47 @@ def _digest(key: str, row: Row) -> str:
     return text_digest(canonical_json([key, row]))
 
 
-def sample_key(sample: Sample) -> str:
-    """Digest of a sample's id and key."""
-    return text_digest(canonical_json([sample.id, sample.key]))
+def sample_key(sample: Sample, identity: Identity, dtype: str | None = None) -> str:
+    """Digest of all that a sample's row depends on. dtype: what the engine computes in, None if unknown."""
+    parts = [sample.id, sample.key, identity.base, identity.digest_of(sample.adapter), dtype]
+    return text_digest(canonical_json(parts))[:KEY_DIGITS]
 
 
 async def generate(
     engine: Engine,
     samples: Sequence[Sample],
     output: Path,
-    identity: Any,
+    identity: Identity,
     *,
     in_flight: int | None = None,
     what: str = "samples",
 ) -> list[Row]:
-    """Make every sample that the part file lacks, then write `output`; the part goes when the job succeeds.
+    """Make every sample that neither the part file nor the former output has, then write `output`.
 
-    identity: model, adapters and settings; a part file made under another identity is not used.
-    in_flight: samples under way at once, by default what the engine takes. Returns the rows, each
+    When the job succeeds, the part goes and the samples are kept for the next run; until then the former
+    ones stay. in_flight: samples under way at once, by default what the engine takes. Returns the rows, each
     with its `id` first, in the order of `samples`. The first error stops the run; what is finished
     stays in the part file.
     """
-    part = PartFile(output, identity)
-    missing = [sample for sample in samples if sample_key(sample) not in part.rows]
-    if len(missing) < len(samples):
-        progress(f"{len(samples) - len(missing)} of {len(samples)} {what} found from an interrupted run")
+    about = engine.describe()
+    address = about.get("url", "")
+    keys = [sample_key(sample, identity, about.get("dtype")) for sample in samples]
+    part = PartFile(output)
+    rows = {key: part.rows[key] for key in keys if key in part.rows}
+    if rows:
+        progress(f"{len(rows)} of {len(samples)} {what} found from an interrupted run")
+    former = kept.rows_kept(output, set(keys) - rows.keys(), address)
+    if former:
+        progress(f"{len(former)} of {len(samples)} {what} kept from the former run")
+    rows |= former
+    missing = [(key, sample) for key, sample in zip(keys, samples, strict=True) if key not in rows]
     report = Report(what, len(samples), len(samples) - len(missing))
     queue = iter(missing)
 
     async def worker() -> None:
-        for sample in queue:
-            row = {"id": sample.id, **await sample.make(engine)}
-            part.append(sample_key(sample), row)
+        for key, sample in queue:
+            rows[key] = {"id": sample.id, **await sample.make(engine)}
+            part.append(key, rows[key])
             report.finished()
 
     failure: Exception | None = None
@@ -138,14 +157,21 @@ async def generate(
                 group.create_task(worker())
     except* Exception as errors:
         failure = errors.exceptions[0]
-    if failure is not None:  # raised out here: some versions of Python put what `except*` raises into a group
-        part.close()
-        raise failure
-    rows = [part.rows[sample_key(sample)] for sample in samples]
     part.close()
-    write_jsonl(output, rows)
-    on_success(part.remove)
-    return rows
+    if failure is not None:  # raised out here: some versions of Python put what `except*` raises into a group
+        raise failure
+    made = [rows[key] for key in keys]
+    write_jsonl(output, made)
+    listed = kept.List(file_digest(output), keys, address)
+
+    def finish() -> None:
+        """Nothing where a later call has written the output anew: that one finishes."""
+        if file_digest(output) == listed.sha256:
+            kept.keep(output, listed)
+            part.remove()
+
+    on_success(finish)
+    return made
 
 
 class Report:
@@ -191,7 +217,7 @@ def reply_sample(identifier: str, request: Request, **fields: Any) -> Sample:
     async def make(engine: Engine) -> Row:
         return {**fields, **reply_row(await engine.complete(request))}
 
-    return Sample(identifier, _request_key(request, fields), make)
+    return Sample(identifier, _request_key(request, fields), make, request.adapter)
 
 
 def _request_key(request: Request, fields: Row) -> Row:

@@ -220,8 +220,9 @@ class VllmEngine:
         self._active = adapter
 
     def describe(self) -> dict[str, Any]:
-        """Kind, model and counters of tokens."""
-        return {"kind": "vllm", "model": str(self._settings["model"]), **self.counters}
+        """Kind, model, dtype and counters of tokens."""
+        model = str(self._settings["model"])
+        return {"kind": "vllm", "model": model, "dtype": self._dtype, **self.counters}
 
     async def close(self) -> None:
         """End the engine, with whatever is still under way, and remove the folded weights."""

@@ -128,7 +128,7 @@ def _conversation(
         fields = {"guidance": guidance, "utterances": utterances, "finish_reasons": dict(reasons)}
         return {**fields, "completion_tokens": tokens}
 
-    return Sample(identifier, [system, turns, vars(sampling), seed, room, adapter], make)
+    return Sample(identifier, [system, turns, vars(sampling), seed, room, adapter], make, adapter)
 
 
 def speaker_view(utterances: Sequence[str]) -> list[Message]:

@@ -72,10 +72,11 @@ def load_prompts(entry: dict[str, Any], name: str) -> list[str]:
 
 
 def _draw(prompts: list[str], count: int | None, seed: int | None) -> list[str]:
+    """As many as are wanted; those of a smaller count are among those of a larger one."""
     if count is None or seed is None:
         return prompts
-    drawn = random.Random(seed).sample(range(len(prompts)), count)
-    return [prompts[index] for index in sorted(drawn)]
+    order = random.Random(seed).sample(range(len(prompts)), len(prompts))
+    return [prompts[index] for index in sorted(order[:count])]
 
 
 def _told(skipped: Counter[str]) -> str:

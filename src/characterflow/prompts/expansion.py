@@ -145,7 +145,7 @@ def _request(name: str, pool: _Pool, settings: ExpansionSettings) -> Request:
     return Request(
         messages=({"role": "user", "content": instruction},),
         sampling=Sampling(TEMPERATURE, TOP_P, settings.max_tokens),
-        seed=seed_of(settings.seed, "expand", name, pool.index, pool.asked),
+        seed=seed_of(settings.seed, "expand", name, pool.trait.text, pool.asked),
         prefill="".join(lines) + f"{len(listed) + 1}.",
         sample=pool.asked,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from characterflow.core.files import read_jsonl
+from characterflow.core.provenance import Identity
 from characterflow.engines.base import Completion, Request
 from characterflow.engines.generation import sample_key
 from characterflow.evaluation.judge.verdicts import parse_choice, trait_question, verdict_sample
@@ -91,7 +92,7 @@ def test_a_reply_that_is_cut_off_or_no_choice_has_no_verdict(text: str, reason: 
 
 def test_a_finished_verdict_is_reused_under_the_same_question_alone() -> None:
     keys = {
-        sample_key(verdict_sample("x", prompt, choices, seed, temperature=temperature))
+        sample_key(verdict_sample("x", prompt, choices, seed, temperature=temperature), Identity("judge"))
         for prompt in ("a", "b")
         for choices in (WORDS, WORDS[::-1])
         for seed in (0, 1)

@@ -135,4 +135,4 @@ def _tie(identifier: str, fields: Row) -> Sample:
     async def make(_: Any) -> Row:
         return row
 
-    return Sample(identifier, fields, make)
+    return Sample(identifier, fields, make, None)

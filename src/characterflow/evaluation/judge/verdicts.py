@@ -77,4 +77,4 @@ def verdict_sample(
         }
 
     key = {"prompt": prompt, "choices": choices, "temperature": temperature, "seed": seed, "fields": fields}
-    return Sample(identifier, key, make)
+    return Sample(identifier, key, make, None)

@@ -173,4 +173,4 @@ def _unasked(identifier: str, fields: Row) -> Sample:
     async def make(_: Any) -> Row:
         return row
 
-    return Sample(identifier, row, make)
+    return Sample(identifier, row, make, None)

@@ -140,7 +140,7 @@ def _continued(method: Method, prompt: Row, first: str, turns: int, sampling: Sa
         return {**fields, "replies": replies, "finish_reason": reason, "completion_tokens": tokens}
 
     key = [method.messages(*start), GO_ON, method.adapter, turns, vars(sampling), seed]
-    return Sample(f"{method.name}-{CONTINUED}-{prompt['id']}", key, make)
+    return Sample(f"{method.name}-{CONTINUED}-{prompt['id']}", key, make, method.adapter)
 
 
 def response_table(base: list[Row], personas: Mapping[str, list[Row]]) -> "pd.DataFrame":
