@@ -69,11 +69,12 @@ soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, three quarters of
 benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; ten minutes
 	python benchmarks/run.py
 
-check: $(ENVIRONMENT) ## linters, formats and types
+check: $(ENVIRONMENT) ## linters, formats, types and the direction of imports
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
 	mypy
+	lint-imports --no-logo
 
 format: $(ENVIRONMENT) ## put the code into its format
 	ruff check --fix .

@@ -7,8 +7,9 @@ import pandas as pd
 
 from characterflow.configuration.methods import PERSONA
 from characterflow.core.files import Row
-from characterflow.evaluation.coherence.verdicts import IDENTICAL, LABELS, PERSONA_FIRST, RIVAL_FIRST
+from characterflow.evaluation.coherence.verdicts import IDENTICAL, PERSONA_FIRST, RIVAL_FIRST
 from characterflow.evaluation.intervals import share
+from characterflow.evaluation.judge.verdicts import LABELS
 
 TIE, UNPARSED, INCONSISTENT = "tie", "unparsed", "inconsistent"
 

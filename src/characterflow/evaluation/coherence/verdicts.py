@@ -12,43 +12,11 @@ from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.engines.base import seed_of
 from characterflow.engines.generation import Sample
-from characterflow.evaluation.judge.verdicts import verdict_sample
+from characterflow.evaluation.judge.verdicts import LABELS, comparison_question, verdict_sample
 from characterflow.evaluation.methods import PLAIN
 from characterflow.evaluation.splits import split_prompts
 
-LABELS = ("A", "B")
 PERSONA_FIRST, RIVAL_FIRST, IDENTICAL = "persona_first", "rival_first", "identical"
-
-QUESTION = """\
-Here is a description of a character, in its own words.
-
-[character]
-{traits}
-[end of character]
-
-A user wrote a message, and two assistants replied. Both were meant to have this character.
-
-[message]
-{message}
-[end of message]
-
-[reply A]
-{first}
-[end of reply A]
-
-[reply B]
-{second}
-[end of reply B]
-
-Which reply is the more coherent and fitting embodiment of this character? The character should come \
-through naturally and as a whole, in a reply that makes sense as an answer to the message; traits that \
-are exaggerated, recited or at odds with each other count against a reply, and so does confusion. Neither \
-the length of the replies nor their order matters. Answer with one letter and nothing else: A or B."""
-
-
-def question(traits: str, message: str, first: str, second: str) -> str:
-    """What the judge is asked. traits: the numbered list; the choices are LABELS."""
-    return QUESTION.format(traits=traits, message=message, first=first, second=second)
 
 
 def plain_answers(rows: Iterable[Row]) -> dict[str, dict[str, str]]:
@@ -112,7 +80,7 @@ def _pair(
     return [
         verdict_sample(
             f"{name}-{order}",
-            question(traits, message, *shown),
+            comparison_question(traits, message, *shown),
             LABELS,
             seed_of(seed, "coherence", name, order),
             **fields,

@@ -13,9 +13,13 @@ import numpy as np
 from characterflow.core.files import Row, read_jsonl
 from characterflow.engines.base import seed_of
 from characterflow.engines.generation import Sample
-from characterflow.evaluation.coherence.verdicts import LABELS, question
 from characterflow.evaluation.intervals import Estimate, proportion
-from characterflow.evaluation.judge.verdicts import trait_question, verdict_sample
+from characterflow.evaluation.judge.verdicts import (
+    LABELS,
+    comparison_question,
+    trait_question,
+    verdict_sample,
+)
 
 FOLDER = Path("resources/judge")
 TRAITS, COHERENCE = "traits", "coherence"
@@ -77,7 +81,7 @@ def samples(messages: Iterable[Row], comparisons: Iterable[Row], repeats: int, s
     for row in comparisons:
         for order in ORDERS:
             replies = (row["better"], row["worse"]) if order == ORDERS[0] else (row["worse"], row["better"])
-            prompt = question(row["traits"], row["prompt"], *replies)
+            prompt = comparison_question(row["traits"], row["prompt"], *replies)
             right = LABELS[ORDERS.index(order)]
             made.append(_sample(COHERENCE, row["id"], order, 0, prompt, LABELS, right, seed))
     return made

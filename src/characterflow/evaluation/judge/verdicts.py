@@ -78,3 +78,37 @@ def verdict_sample(
 
     key = {"prompt": prompt, "choices": choices, "temperature": temperature, "seed": seed, "fields": fields}
     return Sample(identifier, key, make, None)
+
+
+LABELS = ("A", "B")
+
+COMPARISON_QUESTION = """\
+Here is a description of a character, in its own words.
+
+[character]
+{traits}
+[end of character]
+
+A user wrote a message, and two assistants replied. Both were meant to have this character.
+
+[message]
+{message}
+[end of message]
+
+[reply A]
+{first}
+[end of reply A]
+
+[reply B]
+{second}
+[end of reply B]
+
+Which reply is the more coherent and fitting embodiment of this character? The character should come \
+through naturally and as a whole, in a reply that makes sense as an answer to the message; traits that \
+are exaggerated, recited or at odds with each other count against a reply, and so does confusion. Neither \
+the length of the replies nor their order matters. Answer with one letter and nothing else: A or B."""
+
+
+def comparison_question(traits: str, message: str, first: str, second: str) -> str:
+    """What the judge is asked. traits: the numbered list; the choices are LABELS."""
+    return COMPARISON_QUESTION.format(traits=traits, message=message, first=first, second=second)
