@@ -15,7 +15,9 @@ from characterflow.core.job import parser, run
 async def write_prompts(arguments) -> None:
     from characterflow.constitutions.constitution import load
     from characterflow.core.files import write_json, write_jsonl
+    from characterflow.core.provenance import identity
     from characterflow.engines import open_engine
+    from characterflow.engines.remembering import Remembering
     from characterflow.prompts.expansion import expand, expansion, needs_model
 
     constitution = load(arguments.constitution)
@@ -24,7 +26,9 @@ async def write_prompts(arguments) -> None:
     wanted = expansion(settings)
     if engine_settings and needs_model(constitution, wanted):
         async with open_engine(engine_settings) as engine:
-            rows, report = await expand(constitution, engine, wanted)
+            remembering = Remembering(engine, arguments.output, identity(engine_settings))
+            rows, report = await expand(constitution, remembering, wanted)
+            remembering.keep()
             report["engine"] = engine.describe()
     else:
         rows, report = await expand(constitution, None, wanted)
