@@ -24,6 +24,7 @@ def commands(results: Path) -> dict[str, list[str]]:
         "loads": [],
         "stages": ["--results", str(results)],
         "dag": [],
+        "reuse": [],
         "generation": ["--model", model],
         "training": ["--model", model, "--data", pairs, "--tasks", "dpo", "sft", *small],
     }

@@ -14,8 +14,10 @@ from characterflow.core.job import parser, run
 async def write_prompts(arguments) -> None:
     from characterflow.constitutions.reading import load
     from characterflow.core.files import write_json, write_jsonl
+    from characterflow.core.provenance import identity
     from characterflow.core.settings import read_settings
     from characterflow.engines import open_engine
+    from characterflow.engines.remembering import Remembering
     from characterflow.engines.settings import as_mapping
     from characterflow.prompts.expansion import expand, needs_model
     from characterflow.prompts.settings import ExpansionSettings
@@ -23,8 +25,11 @@ async def write_prompts(arguments) -> None:
     constitution = load(arguments.constitution)
     settings = read_settings(ExpansionSettings, arguments.settings)
     if settings.engine and needs_model(constitution, settings):
-        async with open_engine(as_mapping(settings.engine)) as engine:
-            rows, report = await expand(constitution, engine, settings)
+        engine_settings = as_mapping(settings.engine)
+        async with open_engine(engine_settings) as engine:
+            remembering = Remembering(engine, arguments.output, identity(engine_settings))
+            rows, report = await expand(constitution, remembering, settings)
+            remembering.keep()
             report["engine"] = engine.describe()
     else:
         rows, report = await expand(constitution, None, settings)

@@ -13,6 +13,7 @@ import yaml
 from characterflow.adapters import files as adapters
 from characterflow.adapters import folding
 from characterflow.configuration.costs import REFLECTION, REPLY, UTTERANCE
+from characterflow.constitutions.reading import load
 from characterflow.core.files import write_jsonl
 from characterflow.engines.generation import Report
 from characterflow.introspection.samples import REFLECTION_PROMPTS
@@ -163,6 +164,25 @@ def test_stages_of_no_run_are_one_clear_line(root: Path, tmp_path: Path) -> None
     done = run_benchmark(root, "stages", "--results", tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path}/benchmarks: expected the benchmarks of a run\n"
+
+
+def test_reuse_changes_a_copy_of_the_demo(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    reuse = importlib.import_module("reuse")
+    reuse.make_demo(tmp_path, "float32")
+    monkeypatch.chdir(tmp_path)
+    before = load_files([reuse.CONFIGURATION])
+    traits = load(reuse.CONSTITUTION).traits
+    reuse.change(tmp_path)
+    after = load_files([reuse.CONFIGURATION])
+    assert before.models["smollm2"]["dtype"] == "float32"
+    counts = [run.run["prompts"]["general"]["count"] for run in (before, after)]
+    assert counts == [50, 60]
+    changed = load(reuse.CONSTITUTION).traits
+    assert [old == new for old, new in zip(traits, changed, strict=True)] == [False] + [True] * 9
+    assert changed[0].questions == (reuse.QUESTION, *traits[0].questions[1:])
 
 
 def test_all_benchmarks_are_run_by_one_command(root: Path) -> None:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from characterflow.constitutions.constitution import Constitution, Trait
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_json, read_jsonl
+from characterflow.core.provenance import Identity
 from characterflow.core.settings import read_settings
 from characterflow.engines.base import Completion, Request
+from characterflow.engines.remembering import Remembering
 from characterflow.prompts.expansion import clean_item, expand, length_of, needs_model, numbered_items
 from characterflow.prompts.rows import check_disjoint, prompt_id, prompt_row
 from characterflow.prompts.settings import ExpansionSettings
@@ -326,6 +328,22 @@ def test_an_edited_question_leaves_the_prompts_of_other_traits():
     before, after = (expanded(of, prompts_per_trait=20, seed=1)[1] for of in both)
     assert before != after
     assert [row for row in before if row["trait"]] == [row for row in after if row["trait"]]
+
+
+def test_expand_asks_again_for_an_edited_trait_alone(tmp_path):
+    whole = constitution()
+    first, *others = whole.traits
+    edited = replace(first, questions=("Which lamp is this?", *first.questions[1:]))
+    engines = []
+    for of in (whole, replace(whole, traits=(edited, *others))):
+        engines.append(Scripted(inventive))
+        remembering = Remembering(engines[-1], tmp_path / "stoic.jsonl", Identity("model"))
+        rows, _ = asyncio.run(expand(of, remembering, ExpansionSettings(prompts_per_trait=50, seed=1)))
+        remembering.keep()
+    assert len(engines[0].requests) > 6
+    assert all("I am borrow." in request.messages[0]["content"] for request in engines[1].requests)
+    _, from_nothing, _ = expanded(replace(whole, traits=(edited, *others)), prompts_per_trait=50, seed=1)
+    assert rows == from_nothing
 
 
 def test_expand_says_what_is_short(capsys):

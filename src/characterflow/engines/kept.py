@@ -64,13 +64,13 @@ def keep(output: Path, listed: List) -> None:
         progress(f"{output}: its samples are not kept for another run ({error})")
 
 
-def rows_kept(output: Path, wanted: Collection[str], address: str = "") -> dict[str, Row]:
-    """Those of an output's former rows that are wanted, by key.
+def rows_kept(output: Path, wanted: Collection[str] | None, address: str = "") -> dict[str, Row]:
+    """Those of an output's former rows that are wanted, by key; all of them where `wanted` is None.
 
     A list that is damaged or about another file, or samples of another endpoint, are told in a progress line
     and not used.
     """
-    if not wanted or not _list(output).is_file():
+    if not _list(output).is_file():
         return {}
     try:
         listed = _read(_list(output))
@@ -95,13 +95,13 @@ def _read(path: Path) -> List:
     return listed
 
 
-def _rows(file: Path, listed: List, wanted: Collection[str]) -> Iterator[tuple[str, Row]]:
+def _rows(file: Path, listed: List, wanted: Collection[str] | None) -> Iterator[tuple[str, Row]]:
     """Raises OSError or ValueError where the file is not the one that the list is about."""
     if file_digest(file) != listed.sha256:
         raise ValueError(f"{file} has changed since")
     with file.open("rb") as lines:
         for key, line in zip(listed.keys, lines, strict=True):
-            if key in wanted:
+            if wanted is None or key in wanted:
                 yield key, parse_json(line.decode())
 
 
