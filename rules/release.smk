@@ -21,7 +21,7 @@ rule release_persona:
             for name in ("preferences", "introspection")
         ],
         tables=evidence("tables"),
-        template=f"{PAGE}/model_card.md.jinja",
+        template="src/characterflow/release/model_card.md.jinja",
     output:
         f"{RESULTS}/{{model}}/{{persona}}/release/manifest.json",
     log:
