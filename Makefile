@@ -20,7 +20,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help environment capabilities-environment demo demo-capabilities mini-paper test test-slow soak benchmarks check format
-.PHONY: reference docs links lock audit clean
+.PHONY: reference meanings docs links lock audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -89,6 +89,10 @@ format: $(ENVIRONMENT) ## put the code into its format
 reference: $(ENVIRONMENT) ## the pages and pictures of the documentation that are made from the code
 	python docs/tools/configuration.py
 	python docs/tools/dag.py
+
+# SINCE=REVISION: what to compare with. SAME="SCRIPT ...", CHANGED="SCRIPT ...": what a person vouches for.
+meanings: $(ENVIRONMENT) ## after a change of code: whether it makes the same artifacts, in scripts/meanings.txt
+	python tests/meanings.py $(SINCE:%=--since %) $(if $(SAME),--same $(SAME)) $(if $(CHANGED),--changed $(CHANGED))
 
 docs: .venv-docs/installed ## the documentation as a site: site/index.html
 	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going docs site

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from characterflow.configuration import methods
 from characterflow.core.errors import UserError
-from characterflow.core.meaning import code_digest
+from characterflow.core.meaning import meaning
 from characterflow.core.settings import settings_json
 from characterflow.distillation.sources import recorded_preferences
 from characterflow.machine import cluster, resources
@@ -51,8 +51,11 @@ def end_jobs_left_behind():
 
 
 def code(script):
-    """Digest of a script and the package modules that it uses; a parameter of its rule."""
-    return code_digest(Path(workflow.basedir) / "scripts" / script)
+    """What a script's code means, a parameter of its rule: a name, or a digest where no name is known for it."""
+    try:
+        return meaning(Path(workflow.basedir) / "scripts" / script)
+    except UserError as error:
+        fail(error)
 
 
 def complete_rules():

@@ -99,9 +99,9 @@ def shorten(constitution: Path, traits: int = 2, questions: int = 2) -> None:
     constitution.write_text(yaml.safe_dump(content))
 
 
-def command(*arguments: str) -> list[str]:
-    """Snakemake on the tiny configuration, as a command line."""
-    return [sys.executable, "-m", "snakemake", "--configfile", CONFIGURATION, "--cores", "2", *arguments]
+def command(*arguments: str, configuration: str = CONFIGURATION) -> list[str]:
+    """Snakemake on a configuration, by default the tiny one, as a command line."""
+    return [sys.executable, "-m", "snakemake", "--configfile", configuration, "--cores", "2", *arguments]
 
 
 def environment(project: Path, **more: str) -> dict[str, str]:
@@ -111,11 +111,14 @@ def environment(project: Path, **more: str) -> dict[str, str]:
 
 
 def snakemake(
-    project: Path, *arguments: str, variables: Mapping[str, str] | None = None
+    project: Path,
+    *arguments: str,
+    variables: Mapping[str, str] | None = None,
+    configuration: str = CONFIGURATION,
 ) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in a project to its end; what it printed is in stdout."""
     return subprocess.run(
-        command(*arguments),
+        command(*arguments, configuration=configuration),
         cwd=project,
         env=environment(project, **(variables or {})),
         stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Any
 
 from characterflow.core.files import MANIFEST, canonical_json, file_digest, read_json, text_digest
 from characterflow.core.lineage import MERGE, MODEL, TRAINING
-from characterflow.core.meaning import code_digest
+from characterflow.core.meaning import FILE, code_digest, meaning
 
 # Settings that change no reply: how much of a machine an engine takes, how patiently it asks. Others count.
 WITHOUT_EFFECT = frozenset(
@@ -64,4 +64,7 @@ def content_digest(folder: Path) -> str:
 def _code_of_running_script() -> str:
     """What the script makes of a reply is part of a sample; "" where no script runs."""
     script = getattr(sys.modules["__main__"], "__file__", None)
-    return code_digest(Path(script)) if script else ""
+    if not script:
+        return ""
+    path = Path(script)
+    return meaning(path) if path.with_name(FILE).is_file() else code_digest(path)
