@@ -18,10 +18,10 @@ def main(arguments) -> None:
     models, seed = arguments.settings["models"], arguments.settings["seed"]
     scores = {model: pd.read_parquet(path) for model, path in zip(models, arguments.scores, strict=True)}
     tables = {
-        "rates": lambda table: summary.persona_rates(table, seed),
+        "rates": summary.persona_rates,
         "f1": lambda table: summary.method_scores(table, seed),
         "instructions": lambda table: summary.instruction_scores(table, seed),
-        "attacks": lambda table: summary.attack_rates(table, seed),
+        "attacks": summary.attack_rates,
         "classes": lambda table: summary.class_scores(table, seed),
         "confusion": summary.confusion,
         "calibration": summary.calibration,

@@ -6,7 +6,7 @@ import pytest
 
 from characterflow.core.errors import UserError
 from characterflow.evaluation.intervals import bootstrap, proportion
-from characterflow.evaluation.robustness import summary
+from characterflow.evaluation.robustness import section, summary
 from characterflow.evaluation.robustness.classifier import prepare, surface_baseline
 from characterflow.evaluation.robustness.figures import FIGURES
 from characterflow.evaluation.robustness.responses import split_prompts
@@ -73,7 +73,7 @@ def attacked() -> pd.DataFrame:
 
 
 def test_rates_say_whether_the_persona_took() -> None:
-    rates = persona_rates(table(0.9), seed=0).set_index("method")
+    rates = persona_rates(table(0.9)).set_index("method")
     assert rates.loc["base", "rate"] == pytest.approx(0.04)
     assert rates.loc["persona", "rate"] == pytest.approx(0.9)
     assert rates.loc["persona", "gain"] == pytest.approx(0.86)
@@ -83,7 +83,7 @@ def test_rates_say_whether_the_persona_took() -> None:
 
 
 def test_a_persona_that_did_not_take_is_not_said_to_have() -> None:
-    rates = persona_rates(table(0.1), seed=0).set_index("method")
+    rates = persona_rates(table(0.1)).set_index("method")
     assert not bool(rates.loc["persona", "above_base"])
 
 
@@ -108,13 +108,45 @@ def test_scores_of_each_class_are_sklearns() -> None:
 
 
 def test_an_instruction_that_works_lowers_the_rate() -> None:
-    rates = summary.attack_rates(attacked(), seed=0).set_index("instruction")
+    rates = summary.attack_rates(attacked()).set_index("instruction")
     assert list(rates.index) == ["be-plain", "drop-it", "any", "continued"]
     assert rates.loc["be-plain", "rate"] == pytest.approx(0.6)
     assert rates.loc["be-plain", "change"] == pytest.approx(-0.3)
     assert rates.loc["be-plain", "change_high"] < 0
     assert rates.loc["any", "rate"] == pytest.approx(0.5)
     assert (rates.loc["any", "n"], rates.loc["any", "responses"]) == (50, 100)
+
+
+def test_few_discordant_prompts_are_no_verdict() -> None:
+    """Three of six prompts lost and none gained: p = 0.25."""
+    scores = pd.concat([table(1.0, 6), table(0.5, 6, "drop-it")])
+    row = summary.attack_rates(scores).set_index("instruction").loc["drop-it"].to_dict()
+    assert row["change"] == pytest.approx(-0.5) and row["p"] == pytest.approx(0.25)
+    assert row["change_low"] < -0.5 < 0 < row["change_high"]
+    text = section.attack_finding({"model": "m", **row}).text
+    assert "is not shown to lose character" in text and "sign test: p = 0.25" in text
+
+
+def test_a_verdict_never_claims_what_the_exact_test_does_not() -> None:
+    """Five of six against none of six: Wilson's intervals are apart, and p = 0.06."""
+    scores = table(5 / 6, 6)
+    scores.loc[scores["persona"] == "base", "predicted"] = "base"
+    row = persona_rates(scores).set_index("method").loc["persona"]
+    assert row["gain_low"] > 0 and row["p"] == pytest.approx(2 / 2**5) and not row["above_base"]
+
+
+def test_all_of_few_prompts_are_not_certain() -> None:
+    scores = table(1.0, 45)
+    scores.loc[scores["persona"] == "base", "predicted"] = "base"
+    row = persona_rates(scores).set_index("method").loc["persona"]
+    assert row["gain"] == row["gain_high"] == 1 and 0.8 < row["gain_low"] < 0.95 and row["above_base"]
+
+
+def test_few_prompts_are_warned_of_where_fewer_are_attacked() -> None:
+    fine = {"surface_macro_f1_high": 0.4, "macro_f1": 0.8}
+    assert section.warnings([{"n": 45}], [{"n": 45}], [fine]) == []
+    (warning,) = section.warnings([{"n": 45}], [{"n": 6}], [fine])
+    assert warning.startswith("Only 6 prompts were scored under attack")
 
 
 def test_scores_per_instruction_compare_with_the_base_under_it() -> None:

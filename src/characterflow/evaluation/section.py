@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from characterflow.evaluation.intervals import ALPHA
+
 FEWEST_COUNTED = 2  # findings that are worth a count
-ALPHA = 0.05  # of intervals at 95%, the share that misses
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from characterflow.evaluation.intervals import Estimate, bootstrap, bootstrap_sums, columns, proportion
+from characterflow.evaluation.intervals import (
+    ALPHA,
+    Estimate,
+    bootstrap_sums,
+    columns,
+    paired_difference,
+    proportion,
+    sign_test,
+)
 from characterflow.evaluation.methods import BASE, in_order
 from characterflow.evaluation.robustness.responses import CONTINUED, PLAIN
 
@@ -40,11 +48,12 @@ def under(scores: pd.DataFrame, instruction: str) -> pd.DataFrame:
     return scores[~plain_or_continued]
 
 
-def persona_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def persona_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """How often plain responses are taken for the persona, by persona and method.
 
-    rate with its Wilson interval and n, the difference to the base with a paired bootstrap interval over
-    prompts, and whether the two rates' intervals are apart.
+    rate with its Wilson interval and n; gain: the difference to the base, paired by prompt; p: of the exact
+    sign test of the gain; above_base: the two rates' intervals are apart, the gain is above 0, and p is at
+    most 5%.
     """
     scores = under(scores, PLAIN)
     base = scores[scores["method"] == BASE]
@@ -54,7 +63,7 @@ def persona_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         own = scores[scores["persona"] == persona]
         for method in [BASE, *methods_of(own)]:
             hits = reference if method == BASE else _hits(own[own["method"] == method], persona)
-            rows.append({"persona": persona, "method": method, **_against_base(hits, reference, seed)})
+            rows.append({"persona": persona, "method": method, **_against_base(hits, reference)})
     return pd.DataFrame(rows)
 
 
@@ -67,28 +76,30 @@ def _rate(hits: pd.Series) -> Estimate:
     return proportion(float(hits.sum()), len(hits))
 
 
-def _difference(first: pd.Series, second: pd.Series, seed: int) -> Estimate:
-    """Mean difference over the prompts that both have, with a paired bootstrap interval."""
+def _gaps(first: pd.Series, second: pd.Series) -> np.ndarray:
+    """Differences of the prompts that both have."""
     shared = first.index.intersection(second.index)
-    gaps = (first[shared] - second[shared]).to_numpy()
-    return bootstrap(lambda index: float(gaps[index].mean()), len(gaps), seed)
+    return (first[shared] - second[shared]).to_numpy()
 
 
-def _against_base(hits: pd.Series, reference: pd.Series, seed: int) -> dict[str, Any]:
-    rate, base_rate, gain = _rate(hits), _rate(reference), _difference(hits, reference, seed)
+def _against_base(hits: pd.Series, reference: pd.Series) -> dict[str, Any]:
+    rate, base_rate, gaps = _rate(hits), _rate(reference), _gaps(hits, reference)
+    gain, p = paired_difference(gaps), sign_test(gaps)
     return {
         **columns("rate", rate),
         "n": rate.n,
         **columns("gain", gain),
-        "above_base": bool(rate.low > base_rate.high and gain.low > 0),
+        "p": p,
+        "above_base": bool(rate.low > base_rate.high and gain.low > 0 and p <= ALPHA),
     }
 
 
-def attack_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def attack_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """How often responses are taken for the persona under each instruction, by persona and method.
 
-    rate with its Wilson interval over n prompts (for "any" a prompt's responses count together as one), and
-    change: the difference to the plain responses to the same prompts, with a paired bootstrap interval.
+    rate with its Wilson interval over n prompts (for "any" a prompt's responses count together as one);
+    change: the difference to the plain responses to the same prompts, paired by prompt; p: of the exact sign
+    test of the change.
     """
     rows = []
     for persona in sorted(set(scores["persona"]) - {BASE}):
@@ -98,6 +109,7 @@ def attack_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
             for instruction in instructions_of(own)[1:]:
                 responses = under(own, instruction)
                 hits = _hits(responses, persona)
+                gaps = _gaps(hits, plain)
                 rows.append(
                     {
                         "persona": persona,
@@ -106,7 +118,8 @@ def attack_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
                         **columns("rate", _rate(hits)),
                         "n": len(hits),
                         "responses": len(responses),
-                        **columns("change", _difference(hits, plain, seed)),
+                        **columns("change", paired_difference(gaps)),
+                        "p": sign_test(gaps),
                     }
                 )
     return pd.DataFrame(rows)
