@@ -5,9 +5,13 @@ wider than that at few units, the test says so by its bounds.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from characterflow.evaluation.intervals import paired_difference, sign_test
+from characterflow.evaluation.intervals import Estimate, paired_difference, sign_test
+from characterflow.evaluation.preferences.ratings import ELO, Games, bradley_terry, influences
+from characterflow.evaluation.preferences.summary import _spread, changes
+from characterflow.evaluation.preferences.trials import pairs
 
 REPEATS = 1500
 
@@ -28,3 +32,74 @@ def test_without_a_change_the_exact_test_finds_few(n: int) -> None:
     dice = np.random.default_rng(n)
     gaps = dice.choice([1.0, -1.0, 0.0], p=[0.2, 0.2, 0.6], size=(REPEATS, n))
     assert np.mean([sign_test(row) <= 0.05 for row in gaps]) <= 0.05
+
+
+TRAITS = [f"trait-{number:02}" for number in range(24)]
+
+
+def strengths(spread: float, dice: np.random.Generator) -> np.ndarray:
+    """True ratings with mean 0 and this standard deviation."""
+    drawn = dice.normal(size=len(TRAITS))
+    return spread * (drawn - drawn.mean()) / drawn.std(ddof=1)
+
+
+def played(true: np.ndarray, prompts: int, dice: np.random.Generator, rounds: int = 30) -> Games:
+    """Games that follow Bradley and Terry's model."""
+    places = np.array([[TRAITS.index(name) for name in pair] for pair in pairs(TRAITS, rounds, seed=0)])
+    chances = 1 / (1 + np.exp((true[places[:, 1]] - true[places[:, 0]]) / ELO))
+    won = (dice.random(len(places)) < chances).astype(float)
+    return Games(TRAITS, places[:, 0], places[:, 1], won, np.arange(len(places)) % prompts, prompts)
+
+
+def spread_of(games: Games) -> Estimate:
+    ratings = bradley_terry(games)
+    return _spread(ratings, influences(games, ratings), len(games.first))
+
+
+@pytest.mark.parametrize(("n", "most"), [(6, 0.98), (45, 0.97), (500, 0.97)])
+def test_the_spread_covers_the_truth(n: int, most: float) -> None:
+    dice = np.random.default_rng(n)
+    covered = []
+    for truth in [40.0, 150.0] * 120:
+        found = spread_of(played(strengths(truth, dice), n, dice))
+        covered.append(found.low <= truth <= found.high)
+    assert 0.93 <= np.mean(covered) <= most
+
+
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_no_spread_is_reported_as_about_none(n: int) -> None:
+    """Noise alone spreads the ratings by 45 points; taken off on another scale than squares, 22 stayed."""
+    dice = np.random.default_rng(n)
+    found = [spread_of(played(np.zeros(len(TRAITS)), n, dice)) for _ in range(100)]
+    assert np.median([one.value for one in found]) < 5
+    assert np.mean([one.low == 0 for one in found]) >= 0.93
+    assert min(one.high for one in found) > 0
+
+
+def rated(games: Games, method: str) -> pd.DataFrame:
+    ratings = bradley_terry(games)
+    return pd.DataFrame(
+        {
+            "method": method,
+            "condition": "feels",
+            "trait": TRAITS,
+            "rating": ratings,
+            "influences": list(influences(games, ratings).T),
+            "games": games.played,
+        }
+    )
+
+
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_changes_cover_the_truth_and_agree_with_their_p(n: int) -> None:
+    dice = np.random.default_rng(n)
+    covered, agree = [], []
+    for _ in range(60):
+        before, after = strengths(100.0, dice), strengths(100.0, dice)
+        base, own = (played(true, n, dice) for true in (before, after))
+        found = changes(rated(base, "base"), rated(own, "persona"), ())
+        covered.append((found["change_low"] <= after - before) & (after - before <= found["change_high"]))
+        beyond = (found["change_low"] > 0) | (found["change_high"] < 0)
+        agree.append((beyond == (found["p"] < 0.05)).all())
+    assert 0.93 <= np.mean(covered) <= 0.97
+    assert all(agree)

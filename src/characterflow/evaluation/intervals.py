@@ -72,6 +72,36 @@ def sign_test(gaps: np.ndarray) -> float:
     return float(binomtest(rises, rises + falls).pvalue) if rises + falls else 1.0
 
 
+def length_without_noise(
+    values: np.ndarray, pulls: np.ndarray, noise: float = 1.0, reach: float = Z
+) -> Estimate:
+    """The root of the sum of squares of true values, of which noisy ones were seen.
+
+    The noise adds on average its variance to the sum of squares, and is taken off there; a root of less than
+    nothing is 0. The interval holds the truths S from which the sum is at most `reach` standard errors away.
+    The variance of the sum is 2 tr(C²) + 4 S v'Cv / v'v, with the covariance C of normal errors, and tr(C²)
+    without the bias that few units give it (Srivastava 2005).
+    values: shape (k,). pulls: what each unit adds to their errors, shape (units, k). noise: a correction of
+    the variances that follow from the pulls.
+    """
+    units, size = pulls.shape
+    degrees = max(units - 1, 2)
+    covariance = noise * units / degrees * pulls.T @ pulls
+    trace, squares = float(np.trace(covariance)), float(values @ values)
+    biased = float((covariance**2).sum()) - trace**2 / degrees
+    spread = max(biased * degrees**2 / ((degrees - 1) * (degrees + 2)), trace**2 / size)
+    along = float(values @ covariance @ values) / squares if squares else 0.0
+
+    def bound(side: int, found: float) -> float:
+        """The root of (S - found)² = reach² (2 spread + 4 S along) on one side."""
+        centre = found + 2 * reach**2 * along
+        root = np.sqrt(max(0.0, centre**2 - found**2 + 2 * reach**2 * spread))
+        return float(np.sqrt(max(0.0, centre + side * root)))
+
+    excess = squares - trace
+    return Estimate(float(np.sqrt(max(0.0, excess))), bound(-1, excess), bound(1, max(0.0, excess)), units)
+
+
 def bootstrap(
     statistic: Callable[[np.ndarray], float], n: int, seed: int, resamples: int = RESAMPLES
 ) -> Estimate:

@@ -13,8 +13,10 @@ from characterflow.evaluation.preferences.ratings import (
     bradley_terry,
     check_connected,
     entropy,
-    resampled,
+    influences,
+    reach,
     sequential_elo,
+    variances,
 )
 from characterflow.evaluation.preferences.trials import load_traits, pairs, trait_verdict_samples, trial_rows
 
@@ -79,9 +81,10 @@ def test_known_strengths_are_recovered_at_the_stated_coverage() -> None:
     for seed in range(20):
         strengths = np.random.default_rng(seed).normal(0, 150, len(TRAITS))
         strengths -= strengths.mean()
-        ratings, drawn = resampled(simulated(strengths, rounds=60, seed=seed), resamples=200, seed=seed)
-        low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-        covered.append((low <= strengths) & (strengths <= high))
+        played = simulated(strengths, rounds=60, seed=seed)
+        ratings = bradley_terry(played)
+        half = reach(played.prompts) * np.sqrt(variances(influences(played, ratings)))
+        covered.append(np.abs(ratings - strengths) <= half)
         assert np.corrcoef(ratings, strengths)[0, 1] > 0.9
     share, count = np.mean(covered), np.size(covered)
     assert abs(share - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count) + 0.02, share

@@ -75,7 +75,7 @@ def rated() -> dict[str, pd.DataFrame]:
         "base": trials(verdicts({}, "base", 1)),
         "persona": trials(verdicts(RISEN, "persona", 2)),
     }
-    return {name: ratings(table, name, seed=0, resamples=100) for name, table in made.items()}
+    return {name: ratings(table, name, seed=0) for name, table in made.items()}
 
 
 def test_two_orders_make_a_score() -> None:
@@ -97,7 +97,7 @@ def test_two_orders_make_a_score() -> None:
 
 def test_a_judge_that_always_names_the_first_word_moves_no_rating() -> None:
     table = trials(verdicts(RISEN, "persona", 2, bias=1.0))
-    assert np.allclose(ratings(table, "test", seed=0, resamples=3)["rating"], 0, atol=0.1)
+    assert np.allclose(ratings(table, "test", seed=0)["rating"], 0, atol=0.1)
     found = judging(table).iloc[0]
     assert (found["inconsistent"], found["first_shown"]) == (1, 1)
 
@@ -107,14 +107,14 @@ def test_silence_is_counted_and_left_out() -> None:
     found = judging(table).iloc[0]
     assert found["verdicts"] == table["score"].notna().sum() < found["trials"]
     assert found["unparsed_low"] < 1 - 0.8**2 < found["unparsed_high"]
-    made = ratings(table, "test", seed=0, resamples=3)
+    made = ratings(table, "test", seed=0)
     assert made["games"].sum() == 2 * found["verdicts"]
 
 
 def test_verdicts_that_connect_nothing_are_told() -> None:
     table = trials(verdicts({}, "base", 3, silent=1.0))
     with pytest.raises(UserError, match=r"here: base, feels: 0 trials with a verdict do not connect all 12"):
-        ratings(table, "here", seed=0, resamples=3)
+        ratings(table, "here", seed=0)
 
 
 def test_changes_are_found_and_nothing_else(rated: dict[str, pd.DataFrame]) -> None:
@@ -131,10 +131,10 @@ def test_changes_are_found_and_nothing_else(rated: dict[str, pd.DataFrame]) -> N
 
 
 def test_without_a_change_few_are_taken_for_one() -> None:
-    base = ratings(trials(verdicts(RISEN, "base", 4)), "base", seed=0, resamples=100)
+    base = ratings(trials(verdicts(RISEN, "base", 4)), "base", seed=0)
     discovered = 0
     for seed in range(5, 11):
-        own = ratings(trials(verdicts(RISEN, "persona", seed)), "own", seed=0, resamples=100)
+        own = ratings(trials(verdicts(RISEN, "persona", seed)), "own", seed=0)
         discovered += changes(base, own, ()).query("beyond_noise").shape[0]
     assert discovered <= 4  # of 72; one shared base makes the six comparisons depend on each other
 
@@ -212,7 +212,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _rate(folder: Path, rows: dict[str, list[Row]]) -> None:
     (folder / "evaluation").mkdir(parents=True)
     table = pd.concat([trials(own) for own in rows.values()])
-    made = ratings(table, str(folder), seed=0, resamples=50)
+    made = ratings(table, str(folder), seed=0)
     made.to_parquet(folder / "evaluation" / "preference_ratings.parquet")
     judging(table).to_parquet(folder / "evaluation" / "preference_judging.parquet")
 
@@ -223,7 +223,7 @@ def test_the_tables_of_a_run(results: Path) -> None:
     assert len(read["preferences_changes"]) == 2 * 2 * 2 * len(TRAITS)
     assert len(read["preferences_summary"]) == len(read["preferences_judging"]) == 2 * (1 + 2 * 2)
     assert len(read["preferences_correlations"]) == 6 * 5 / 2
-    assert "draws" not in read["preferences_ratings"]
+    assert "influences" not in read["preferences_ratings"]
     counts = pd.read_csv(results / "tables" / "preferences_summary.csv", dtype=str, keep_default_na=False)
     whole = counts[["risen", "fallen", "adjectives"]].stack()
     assert set(whole.str.fullmatch(r"\d*")) == {True} and (whole == "").any() and (whole != "").any()

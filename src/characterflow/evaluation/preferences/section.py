@@ -23,8 +23,8 @@ ABOUT = """\
 A model answers prompts in the manner of one of two traits, the one that {condition}, without saying which; \
 a judge ({judge}) names it, asked in both orders of the two words, and its contradictions count as draws. \
 Ratings are Bradley and Terry's on the Elo scale, with mean 0: 200 points more are odds of 3 to 1. Intervals \
-are at 95%, bootstrap over prompts; a change is called beyond noise at a false discovery rate of 5% over the \
-traits of a persona and method. The agreement with the constitution is the probability that a trait which it \
+are at 95%, over prompts; a change is called beyond noise at a false discovery rate of 5% over the traits of a \
+persona and method. The agreement with the constitution is the probability that a trait which it \
 names as an adjective changed by more than another one: 50% says nothing."""
 SUMMARY = {
     "model": "model",

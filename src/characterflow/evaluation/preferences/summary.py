@@ -2,7 +2,7 @@
 
 Method: Open Character Training (arXiv 2511.01689), section on revealed preferences, with Bradley-Terry
 ratings and intervals in place of sequential Elo, which stands beside them. Ratings are tables with method,
-condition, trait, rating, its bootstrap draws, games, elo and elo_order_sd.
+condition, trait, rating, each prompt's influence on it, games, elo and elo_order_sd.
 """
 
 import itertools
@@ -14,18 +14,21 @@ import pandas as pd
 
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import Estimate, columns, share
+from characterflow.evaluation.intervals import Estimate, columns, length_without_noise, share
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences.ratings import (
     Games,
+    bradley_terry,
     check_connected,
     entropy,
-    resampled,
+    influences,
+    reach,
     sequential_elo,
+    variances,
 )
 from characterflow.evaluation.preferences.trials import LISTED, SWAPPED
 
-RESAMPLES = 400
+RESAMPLES = 400  # for the entropy
 FALSE_DISCOVERY_RATE = 0.05
 TOP = 10  # at either end
 KEYS = ["method", "condition"]
@@ -78,12 +81,12 @@ def judging(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ratings(table: pd.DataFrame, where: str, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
+def ratings(table: pd.DataFrame, where: str, seed: int) -> pd.DataFrame:
     """Ratings of all traits under each method and condition, from a table of `trials`.
 
-    Columns: method, condition, trait, rating (Elo points, mean 0), rating_low and rating_high (95%, bootstrap
-    over prompts), draws (the resamples' ratings), games, elo (mean of sequential Elo over random orders of
-    the games), elo_order_sd (its standard deviation over the orders). where: names the verdicts in messages.
+    Columns: method, condition, trait, rating (Elo points, mean 0), rating_low and rating_high (95%, Student's
+    t over prompts), influences (of each prompt), games, elo (mean of sequential Elo over random orders of the
+    games), elo_order_sd (its standard deviation over the orders). where: names the verdicts in messages.
     Raises UserError where the verdicts do not connect all traits.
     """
     traits = sorted({*table["first"], *table["second"]})
@@ -92,18 +95,19 @@ def ratings(table: pd.DataFrame, where: str, seed: int, resamples: int = RESAMPL
     for (method, condition), own in table.groupby(KEYS, sort=False):
         games = _games(own.dropna(subset="score"), traits, prompts)
         check_connected(games, f"{where}: {method}, {condition}")
-        values, draws = resampled(games, resamples, seed)
-        low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+        values = bradley_terry(games)
+        pulls = influences(games, values)
+        half = reach(games.prompts) * np.sqrt(variances(pulls))
         elo = sequential_elo(games, seed)
         part = {
             "trait": traits,
             "rating": values,
-            "rating_low": low,
-            "rating_high": high,
+            "rating_low": values - half,
+            "rating_high": values + half,
             "games": games.played,
             "elo": elo.mean(axis=0),
             "elo_order_sd": elo.std(axis=0, ddof=1),
-            "draws": list(draws.T.astype(np.float32)),
+            "influences": list(pulls.T.astype(np.float32)),
         }
         parts.append(pd.DataFrame({"method": method, "condition": condition, **part}))
     return pd.concat(parts, ignore_index=True)
@@ -119,26 +123,27 @@ def _games(table: pd.DataFrame, traits: Sequence[str], prompts: dict[str, int]) 
 def changes(base: pd.DataFrame, own: pd.DataFrame, adjectives: Sequence[str]) -> pd.DataFrame:
     """How ratings differ from the base's, a row a method, condition and trait.
 
-    base, own: ratings from the same design, resampled alike, so that the difference is paired by prompt.
-    change with its 95% interval; p: two-sided, normal with the bootstrap's standard error; q: p adjusted by
-    Benjamini and Hochberg (1995) over the traits of a method and condition; beyond_noise: q of 5% at most;
-    adjective: whether the constitution names the trait.
+    base, own: ratings from the same design, so that the difference is paired by prompt. change with its 95%
+    interval, and p, two-sided, of the same Student's t over prompts; q: p adjusted by Benjamini and Hochberg
+    (1995) over the traits of a method and condition; beyond_noise: q of 5% at most; adjective: whether the
+    constitution names the trait.
     """
     parts = []
     for (method, condition), table in own.groupby(KEYS, sort=False):
         reference = _of(base, BASE, condition).set_index("trait").loc[table["trait"]]
-        drawn = np.stack(table["draws"].tolist()) - np.stack(reference["draws"].tolist())
-        low, high = np.percentile(drawn, [2.5, 97.5], axis=1)
+        pulls = _influences(table) - _influences(reference)
+        error = np.sqrt(variances(pulls))
+        half = reach(len(pulls)) * error
         change = table["rating"].to_numpy() - reference["rating"].to_numpy()
-        p = _p_values(change, drawn.std(axis=1, ddof=1))
+        p = _p_values(change, error, len(pulls))
         q, beyond = _adjusted(p)
         part = {
             "trait": table["trait"].to_numpy(),
             "base_rating": reference["rating"].to_numpy(),
             "rating": table["rating"].to_numpy(),
             "change": change,
-            "change_low": low,
-            "change_high": high,
+            "change_low": change - half,
+            "change_high": change + half,
             "p": p,
             "q": q,
             "beyond_noise": beyond,
@@ -153,11 +158,17 @@ def _of(table: pd.DataFrame, method: str, condition: Any) -> pd.DataFrame:
     return table[(table["method"] == method) & (table["condition"] == condition)]
 
 
-def _p_values(change: np.ndarray, error: np.ndarray) -> np.ndarray:
-    from scipy.stats import norm
+def _p_values(change: np.ndarray, error: np.ndarray, prompts: int) -> np.ndarray:
+    from scipy.stats import t
 
-    certain = np.where(change == 0, 0.0, np.inf)  # where no resample differs from another
-    return 2 * norm.sf(np.divide(np.abs(change), error, out=certain, where=error > 0))
+    certain = np.where(change == 0, 0.0, np.inf)  # where no prompt differs from another
+    distance = np.divide(np.abs(change), error, out=certain, where=error > 0)
+    return 2 * t.sf(distance, max(prompts - 1, 1))
+
+
+def _influences(table: pd.DataFrame) -> np.ndarray:
+    """Shape (prompts, traits)."""
+    return np.stack(table["influences"].tolist(), axis=1).astype(float)
 
 
 def _adjusted(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,8 +192,9 @@ def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = 
     """One row a method and condition: how wide the ratings are, how changed, how near the constitution.
 
     own: ratings. base: the base's, changed: the `changes` between the two; without them only widths come.
-    spread: standard deviation of the ratings; entropy: of the strengths as shares, 1 where all are equal;
-    both with bootstrap intervals and their bootstrap bias taken off (Efron and Tibshirani 1993, chapter 10).
+    spread: standard deviation of the ratings, with the variance of their errors taken off theirs; entropy: of
+    the strengths as shares, 1 where all are equal, with an interval and the bias taken off by a bootstrap of
+    the prompts' influences (Efron and Tibshirani 1993, chapter 10).
     spearman: rank correlation with the base's ratings over the traits. risen, fallen: traits beyond noise.
     agreement: probability that a trait which the constitution names changed by more than another one (area
     under the curve), with its Mann-Whitney p. elo_spearman: of sequential Elo with the ratings.
@@ -198,18 +210,36 @@ def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = 
 
 
 def _widths(table: pd.DataFrame) -> Row:
-    draws = np.stack(table["draws"].tolist(), axis=1)
-    values = table["rating"].to_numpy()
-    spread = _unbiased(values.std(ddof=1), draws.std(axis=1, ddof=1), (0.0, np.inf))
-    even = _unbiased(entropy(values), entropy(draws), (0.0, 1.0))
+    values, pulls = table["rating"].to_numpy(), _influences(table)
+    games = int(table["games"].sum() // 2)
+    spread = _spread(values, pulls, games)
+    even = _unbiased(entropy(values), entropy(_draws(values, pulls)), (0.0, 1.0))
     return {
         "traits": len(table),
-        "games": int(table["games"].sum() // 2),
+        "games": games,
         **columns("spread", spread),
         **columns("entropy", even),
         "elo_spearman": _spearman(table["elo"], table["rating"]).value,
         "elo_order_sd": float(table["elo_order_sd"].mean()),
     }
+
+
+def _spread(ratings: np.ndarray, pulls: np.ndarray, games: int) -> Estimate:
+    """Standard deviation of true ratings, from ratings with mean 0 and the prompts' influences on them.
+
+    The variances from influences are too large by the mean leverage of a game, which is taken off again.
+    """
+    degrees = len(ratings) - 1
+    scale, leverage = np.sqrt(degrees), degrees / games
+    half = reach(len(pulls))
+    return length_without_noise(ratings / scale, pulls / scale, max(0.0, 1 - leverage), half)
+
+
+def _draws(ratings: np.ndarray, pulls: np.ndarray) -> np.ndarray:
+    """Ratings under resamples of the prompts, to first order; shape (resamples, traits)."""
+    prompts = len(pulls)
+    drawn = np.random.default_rng(0).multinomial(prompts, np.full(prompts, 1 / prompts), size=RESAMPLES)
+    return ratings + (drawn - 1) @ pulls
 
 
 def _unbiased(value: Any, draws: np.ndarray, bounds: tuple[float, float]) -> Estimate:

@@ -37,7 +37,7 @@ def tables(
             found = {"ratings": own, "changes": changed, "summary": summary(own, base, changed)}
             _add(parts, model, persona, **found, judging=_read(folder / JUDGING))
     made = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
-    made["ratings"] = made["ratings"].drop(columns="draws")
+    made["ratings"] = made["ratings"].drop(columns="influences")
     made["summary"] = made["summary"].astype(dict.fromkeys(COUNTS, "Int64"))
     made["top"] = top(made["changes"], ["model", "persona", "method", "condition"])
     conditions = made["ratings"]["condition"].unique()
