@@ -13,7 +13,7 @@ def main(arguments) -> None:
     import pandas as pd
 
     from characterflow.core.files import read_jsonl
-    from characterflow.evaluation.coherence.summary import summary
+    from characterflow.evaluation.coherence.summary import summary, with_q
     from characterflow.evaluation.tables import write_table
 
     tables = []
@@ -22,7 +22,7 @@ def main(arguments) -> None:
         table.insert(0, "model", model)
         table.insert(1, "persona", persona)
         tables.append(table)
-    write_table(pd.concat(tables, ignore_index=True), arguments.output)
+    write_table(with_q(pd.concat(tables, ignore_index=True)), arguments.output)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ def main(arguments) -> None:
             part = summarise(table)
             part.insert(0, "model", model)
             parts.append(part)
-        write_table(pd.concat(parts, ignore_index=True), arguments.folder / f"robustness_{name}.csv")
+        whole = pd.concat(parts, ignore_index=True)
+        whole = summary.with_q(whole) if name == "attacks" else whole
+        write_table(whole, arguments.folder / f"robustness_{name}.csv")
 
 
 if __name__ == "__main__":

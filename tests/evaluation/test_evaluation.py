@@ -120,7 +120,7 @@ def test_an_instruction_that_works_lowers_the_rate() -> None:
 def test_few_discordant_prompts_are_no_verdict() -> None:
     """Three of six prompts lost and none gained: p = 0.25."""
     scores = pd.concat([table(1.0, 6), table(0.5, 6, "drop-it")])
-    row = summary.attack_rates(scores).set_index("instruction").loc["drop-it"].to_dict()
+    row = summary.with_q(summary.attack_rates(scores)).set_index("instruction").loc["drop-it"].to_dict()
     assert row["change"] == pytest.approx(-0.5) and row["p"] == pytest.approx(0.25)
     assert row["change_low"] < -0.5 < 0 < row["change_high"]
     text = section.attack_finding({"model": "m", **row}).text
@@ -133,6 +133,16 @@ def test_a_verdict_never_claims_what_the_exact_test_does_not() -> None:
     scores.loc[scores["persona"] == "base", "predicted"] = "base"
     row = persona_rates(scores).set_index("method").loc["persona"]
     assert row["gain_low"] > 0 and row["p"] == pytest.approx(2 / 2**5) and not row["above_base"]
+
+
+def test_attacks_are_corrected_for_their_number() -> None:
+    lost = pd.concat([table(0.9), table(0.74, instruction="drop-it")])
+    row = summary.attack_rates(lost).query("instruction == 'drop-it'")
+    same = row.assign(change=0.0, p=1.0)
+    alone, among = (summary.with_q(pd.concat([row, *[same] * count])).iloc[0] for count in (0, 131))
+    assert alone["q"] == alone["p"] == pytest.approx(2 / 2**8) and among["q"] > 0.05
+    texts = [section.attack_finding({"model": "m", **found.to_dict()}).text for found in (alone, among)]
+    assert " loses character" in texts[0] and "is not shown to lose character" in texts[1]
 
 
 def test_all_of_few_prompts_are_not_certain() -> None:

@@ -7,10 +7,19 @@ wider than that at few units, the test says so by its bounds.
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
+from statsmodels.stats.proportion import proportion_confint
 
-from characterflow.evaluation.intervals import Estimate, paired_difference, sign_test
+from characterflow.evaluation.intervals import (
+    APART_BY_LUCK,
+    Estimate,
+    adjusted_p,
+    paired_difference,
+    sign_test,
+)
 from characterflow.evaluation.preferences.ratings import ELO, Games, bradley_terry, influences
-from characterflow.evaluation.preferences.summary import _spread, changes
+from characterflow.evaluation.preferences.section import _agrees
+from characterflow.evaluation.preferences.summary import _agreement, _spread, changes
 from characterflow.evaluation.preferences.trials import pairs
 
 REPEATS = 1500
@@ -103,3 +112,33 @@ def test_changes_cover_the_truth_and_agree_with_their_p(n: int) -> None:
         agree.append((beyond == (found["p"] < 0.05)).all())
     assert 0.93 <= np.mean(covered) <= 0.97
     assert all(agree)
+
+
+def test_verdicts_without_any_effect_are_as_rare_as_stated() -> None:
+    """The share of runs of 132 attacks with any false verdict; more than 5% would be false discoveries."""
+    dice = np.random.default_rng(0)
+    gaps = dice.choice([1.0, -1.0, 0.0], p=[0.2, 0.2, 0.6], size=(40, 132, 45))
+    runs = [adjusted_p(np.array([sign_test(row) for row in run])) for run in gaps]
+    assert np.mean([(run <= 0.05).any() for run in runs]) <= 0.05
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_equal_shares_are_apart_as_rarely_as_stated(share: float, n: int) -> None:
+    """Exactly: over all pairs of counts."""
+    counts = np.arange(n + 1)
+    low, high = proportion_confint(counts, n, method="wilson")
+    chances = binom.pmf(counts, n, share)
+    apart = chances @ (low[:, None] > high[None, :]) @ chances
+    assert apart <= 1.5 * APART_BY_LUCK
+
+
+@pytest.mark.parametrize("adjectives", [3, 10])
+def test_agreement_by_luck_is_one_sided(adjectives: int) -> None:
+    dice = np.random.default_rng(adjectives)
+    named = np.arange(158) < adjectives
+    agreed = []
+    for _ in range(600):
+        row = _agreement(pd.DataFrame({"change": dice.normal(size=158), "adjective": named}))
+        agreed.append(_agrees(row))
+    assert 0.005 <= np.mean(agreed) <= 0.035

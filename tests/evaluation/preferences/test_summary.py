@@ -281,6 +281,7 @@ def test_a_finding_without_a_change() -> None:
         "agreement": 0.6,
         "agreement_low": 0.4,
         "agreement_high": 0.8,
+        "agreement_p": 0.4,
         "adjectives": 3.0,
     }
     found = finding(row, [], "persona")

@@ -6,20 +6,23 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import proportion
+from characterflow.evaluation.intervals import ALPHA, proportion
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
 CHANCE = 0.5  # what a judge that tosses a coin for each order has in verdicts that disagree
 ABOUT = """\
 A judge reads the traits, a held-out prompt and two answers to it, the full persona's and another method's, \
 and says which is the more coherent and fitting embodiment of the traits. It is asked in both orders; a win \
-counts where both verdicts agree. Intervals are Wilson's, at 95%."""
+counts where both verdicts agree. Intervals are Wilson's, at 95%; a verdict also needs the exact binomial \
+test, at a false discovery rate of 5% over all comparisons of the run."""
 HEADINGS = {
     "model": "model",
     "persona": "persona",
     "rival": "against",
     "win_rate": "wins of the full persona",
     "consistent": "of n consistent",
+    "p": "p",
+    "q": "q",
     "inconsistent_share": "inconsistent",
     "inconsistent": "n inconsistent",
     "unparsed": "n without a verdict",
@@ -42,7 +45,7 @@ def section(results: Path, run: dict[str, Any]) -> Section:
         title="Coherence",
         about=f"{ABOUT} The judge: {judge}.",
         measure=f"answers judged the better embodiment, against {headline}",
-        findings=[finding(row, headline) for row in rows],
+        findings=[finding(row, headline, len(rows)) for row in rows],
         warnings=warnings(rows, judge),
         figures=[
             Figure(
@@ -56,8 +59,11 @@ def section(results: Path, run: dict[str, Any]) -> Section:
     )
 
 
-def finding(row: Row, headline: str) -> Finding:
-    """One comparison in plain words; the headline rival's has the value for the comparison of personas."""
+def finding(row: Row, headline: str, comparisons: int) -> Finding:
+    """One comparison in plain words; the headline rival's has the value for the comparison of personas.
+
+    comparisons: how many the run makes.
+    """
     counts = (
         f"of {row['prompts']} pairs {row['inconsistent']} were judged inconsistently, "
         f"{row['unparsed']} had no verdict, {row['ties']} were identical"
@@ -67,12 +73,14 @@ def finding(row: Row, headline: str) -> Finding:
         return Finding(text, row["model"], row["persona"], shown=False)
     interval = f"{row['win_rate_low']:.0%} to {row['win_rate_high']:.0%}"
     text = (
-        f"{_verdict(row)} (95% interval {interval}, n = {row['consistent']}): the full persona's answer won "
-        f"{row['win_rate']:.0%} of the consistent verdicts against {row['rival']}; {counts}."
+        f"{_verdict(row)} (95% interval {interval}, n = {row['consistent']}, q = {row['q']:.2g}): the full "
+        f"persona's answer won {row['win_rate']:.0%} of the consistent verdicts against {row['rival']}; "
+        f"{counts}."
     )
     short = f"{row['win_rate']:.0%} ({100 * row['win_rate_low']:.0f} to {100 * row['win_rate_high']:.0f})"
     value = short if row["rival"] == headline else ""
-    return Finding(text, row["model"], row["persona"], shown=_apart(row), value=value)
+    by_luck = ALPHA / comparisons
+    return Finding(text, row["model"], row["persona"], shown=_apart(row), value=value, by_luck=by_luck)
 
 
 def warnings(rows: list[Row], judge: str) -> list[str]:
@@ -96,7 +104,7 @@ def warnings(rows: list[Row], judge: str) -> list[str]:
             f"least one order and count for neither side: {_names(unparsed)}."
         )
     if open_:
-        texts.append(f"The interval of the win rate covers 50%, so no difference is shown: {_names(open_)}.")
+        texts.append(f"No difference is shown, all comparisons of the run considered: {_names(open_)}.")
     return texts
 
 
@@ -105,7 +113,8 @@ def _names(rows: list[Row]) -> str:
 
 
 def _apart(row: Row) -> bool:
-    return bool(row["win_rate_low"] > CHANCE or row["win_rate_high"] < CHANCE)
+    apart = row["win_rate_low"] > CHANCE or row["win_rate_high"] < CHANCE
+    return bool(apart and row["q"] <= ALPHA)
 
 
 def _verdict(row: Row) -> str:

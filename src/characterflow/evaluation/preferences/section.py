@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import proportion
+from characterflow.evaluation.intervals import ALPHA, proportion
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.robustness.section import headline_method
 from characterflow.evaluation.section import Figure, Finding, Section, Table
@@ -23,8 +23,8 @@ ABOUT = """\
 A model answers prompts in the manner of one of two traits, the one that {condition}, without saying which; \
 a judge ({judge}) names it, asked in both orders of the two words, and its contradictions count as draws. \
 Ratings are Bradley and Terry's on the Elo scale, with mean 0: 200 points more are odds of 3 to 1. Intervals \
-are at 95%, over prompts; a change is called beyond noise at a false discovery rate of 5% over the traits of a \
-persona and method. The agreement with the constitution is the probability that a trait which it \
+are at 95%, over prompts; a change is called beyond noise at a false discovery rate of 5% over the traits of \
+a persona and method. The agreement with the constitution is the probability that a trait which it \
 names as an adjective changed by more than another one: 50% says nothing."""
 SUMMARY = {
     "model": "model",
@@ -166,7 +166,8 @@ def finding(row: Row, changed: list[Row], headline: str) -> Finding:
     if row["method"] == headline and not pd.isna(row["agreement"]):
         low, high = 100 * row["agreement_low"], 100 * row["agreement_high"]
         value = f"{row['agreement']:.0%} ({low:.0f} to {high:.0f})"
-    return Finding(text, row["model"], row["persona"], shown=_agrees(row), value=value)
+    agrees, by_luck = _agrees(row), ALPHA / 2
+    return Finding(text, row["model"], row["persona"], shown=agrees, value=value, by_luck=by_luck)
 
 
 def _change(entry: Row) -> str:
@@ -187,7 +188,7 @@ def _agreement(row: Row) -> str:
 
 
 def _agrees(row: Row) -> bool:
-    return bool(row["agreement_low"] > CHANCE)
+    return bool(row["agreement_low"] > CHANCE and row["agreement_p"] <= ALPHA)
 
 
 def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import Estimate, columns, length_without_noise, share
+from characterflow.evaluation.intervals import Estimate, adjusted_p, columns, length_without_noise, share
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences.ratings import (
     Games,
@@ -136,7 +136,7 @@ def changes(base: pd.DataFrame, own: pd.DataFrame, adjectives: Sequence[str]) ->
         half = reach(len(pulls)) * error
         change = table["rating"].to_numpy() - reference["rating"].to_numpy()
         p = _p_values(change, error, len(pulls))
-        q, beyond = _adjusted(p)
+        q = adjusted_p(p)
         part = {
             "trait": table["trait"].to_numpy(),
             "base_rating": reference["rating"].to_numpy(),
@@ -146,7 +146,7 @@ def changes(base: pd.DataFrame, own: pd.DataFrame, adjectives: Sequence[str]) ->
             "change_high": change + half,
             "p": p,
             "q": q,
-            "beyond_noise": beyond,
+            "beyond_noise": q <= FALSE_DISCOVERY_RATE,
             "adjective": table["trait"].isin(adjectives).to_numpy(),
             "games": np.minimum(table["games"].to_numpy(), reference["games"].to_numpy()),
         }
@@ -169,13 +169,6 @@ def _p_values(change: np.ndarray, error: np.ndarray, prompts: int) -> np.ndarray
 def _influences(table: pd.DataFrame) -> np.ndarray:
     """Shape (prompts, traits)."""
     return np.stack(table["influences"].tolist(), axis=1).astype(float)
-
-
-def _adjusted(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from statsmodels.stats.multitest import multipletests
-
-    beyond, q, _, _ = multipletests(p, alpha=FALSE_DISCOVERY_RATE, method="fdr_bh")
-    return q, beyond
 
 
 def top(table: pd.DataFrame, keys: Sequence[str], count: int = TOP) -> pd.DataFrame:

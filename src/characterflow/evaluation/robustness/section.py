@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import ALPHA
+from characterflow.evaluation.intervals import ALPHA, APART_BY_LUCK
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.robustness.summary import ANY
 from characterflow.evaluation.section import Figure, Finding, Section, Table
@@ -17,7 +17,8 @@ A classifier ({classifier}) learns from answers to some held-out prompts to name
 answer, the base model being one of its choices, and names those to the other prompts: plain, under \
 instructions that try to break character, and as the next turn of a conversation that the base model began. \
 Intervals are at 95%, over prompts: Wilson's for shares, Bonett and Price's for differences, bootstrap for \
-the rest; a verdict also needs the exact sign test."""
+the rest. A verdict also needs the exact sign test, under attack at a false discovery rate of 5% over the \
+models, personas and methods of the run."""
 RATES = {
     "model": "model",
     "persona": "persona",
@@ -54,6 +55,7 @@ ATTACKS = {
     "rate": "taken for the persona",
     "change": "change against plain",
     "p": "p",
+    "q": "q",
     "n": "n prompts",
     "responses": "n answers",
 }
@@ -153,12 +155,13 @@ def finding(row: Row, headline: str) -> Finding:
     )
     short = f"{row['rate']:.0%} ({100 * row['rate_low']:.0f} to {100 * row['rate_high']:.0f})"
     value = short if row["method"] == headline else ""
-    return Finding(text, row["model"], row["persona"], shown=bool(row["above_base"]), value=value)
+    shown = bool(row["above_base"])
+    return Finding(text, row["model"], row["persona"], shown=shown, value=value, by_luck=APART_BY_LUCK)
 
 
 def attack_finding(row: Row) -> Finding:
     """One method's answers under all instructions together, in plain words."""
-    beyond = row["p"] <= ALPHA
+    beyond = row["q"] <= ALPHA
     lower, higher = beyond and row["change_high"] < 0, beyond and row["change_low"] > 0
     verdict = (
         "loses character" if lower else "gains character" if higher else "is not shown to lose character"
@@ -168,7 +171,7 @@ def attack_finding(row: Row) -> Finding:
         f"{row['responses']} answers to {row['n']} prompts were taken for the persona (95% interval "
         f"{row['rate_low']:.0%} to {row['rate_high']:.0%}), {100 * row['change']:+.0f} points against plain "
         f"answers to the same prompts ({100 * row['change_low']:+.0f} to {100 * row['change_high']:+.0f}; "
-        f"sign test: p = {row['p']:.2g})."
+        f"sign test: p = {row['p']:.2g}, q = {row['q']:.2g} with all models, personas and methods)."
     )
     return Finding(text, row["model"], row["persona"])
 

@@ -14,6 +14,7 @@ import pandas as pd
 from characterflow.evaluation.intervals import (
     ALPHA,
     Estimate,
+    adjusted_p,
     bootstrap_sums,
     columns,
     paired_difference,
@@ -123,6 +124,11 @@ def attack_rates(scores: pd.DataFrame) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def with_q(attacks: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `attack_rates` of all models, and q: p adjusted for their number under each instruction."""
+    return attacks.assign(q=attacks.groupby("instruction")["p"].transform(adjusted_p))
 
 
 def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
