@@ -7,13 +7,14 @@ wider than that at few units, the test says so by its bounds.
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from characterflow.evaluation.intervals import (
     APART_BY_LUCK,
     Estimate,
     adjusted_p,
+    calibration_error,
     paired_difference,
     sign_test,
 )
@@ -142,3 +143,36 @@ def test_agreement_by_luck_is_one_sided(adjectives: int) -> None:
         row = _agreement(pd.DataFrame({"change": dice.normal(size=158), "adjective": named}))
         agreed.append(_agrees(row))
     assert 0.005 <= np.mean(agreed) <= 0.035
+
+
+def answers(n: int, overconfidence: float, dice: np.random.Generator) -> dict[str, np.ndarray]:
+    """Six answers a prompt that go right or wrong together, less often than they are sure to."""
+    sure = dice.uniform(0.35, 1, (n, 6))
+    luck = norm.cdf(np.sqrt(0.2) * dice.normal(size=(n, 1)) + np.sqrt(0.8) * dice.normal(size=(n, 6)))
+    units = np.repeat(np.arange(n), 6)
+    bins = (sure.ravel() * 10).astype(int)
+    return {
+        "sure": sure.ravel(),
+        "right": (luck < sure - overconfidence).ravel(),
+        "bins": bins,
+        "units": units,
+    }
+
+
+@pytest.mark.parametrize(("n", "most"), [(6, 1.0), (45, 0.97), (500, 0.97)])
+def test_the_calibration_error_covers_the_truth(n: int, most: float) -> None:
+    dice = np.random.default_rng(n)
+    covered = []
+    for truth in [0.05, 0.15] * 300:
+        found = calibration_error(**answers(n, truth, dice))
+        assert found.low <= found.value <= found.high and found.n == n
+        covered.append(found.low <= truth <= found.high)
+    assert 0.93 <= np.mean(covered) <= most
+
+
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_a_calibrated_classifier_has_about_no_calibration_error(n: int) -> None:
+    dice = np.random.default_rng(n)
+    found = [calibration_error(**answers(n, 0.0, dice)) for _ in range(300)]
+    assert np.median([one.value for one in found]) < 0.01
+    assert np.mean([one.low == 0 for one in found]) >= 0.93

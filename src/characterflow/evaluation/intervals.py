@@ -97,7 +97,7 @@ def length_without_noise(
     """
     units, size = pulls.shape
     degrees = max(units - 1, 2)
-    covariance = noise * units / degrees * pulls.T @ pulls
+    covariance = noise * units / max(units - 1, 1) * pulls.T @ pulls
     trace, squares = float(np.trace(covariance)), float(values @ values)
     biased = float((covariance**2).sum()) - trace**2 / degrees
     spread = max(biased * degrees**2 / ((degrees - 1) * (degrees + 2)), trace**2 / size)
@@ -111,6 +111,29 @@ def length_without_noise(
 
     excess = squares - trace
     return Estimate(float(np.sqrt(max(0.0, excess))), bound(-1, excess), bound(1, max(0.0, excess)), units)
+
+
+def calibration_error(sure: np.ndarray, right: np.ndarray, bins: np.ndarray, units: np.ndarray) -> Estimate:
+    """Root mean square distance of confidence and accuracy over bins, without its bias (Kumar et al. 2019).
+
+    Where confidence is right, a mean distance is as large as the noise; of its square the noise is taken off.
+    sure, right, bins: an answer's confidence, whether it is right, and its bin. units: which answers are not
+    independent.
+    """
+    _, units = np.unique(units, return_inverse=True)
+    _, bins = np.unique(bins, return_inverse=True)
+    gaps = np.zeros((units.max() + 1, bins.max() + 1))
+    np.add.at(gaps, (units, bins), right - sure)
+    scaled = gaps / np.sqrt(np.bincount(bins) * len(sure))
+    pulls = scaled - scaled.mean(axis=0)
+    return length_without_noise(scaled.sum(axis=0), pulls, reach=reach(len(gaps)))
+
+
+def reach(units: int) -> float:
+    """Standard errors on either side of an estimate in an interval at 95%: Student's t over the units."""
+    from scipy.stats import t
+
+    return float(t.ppf(1 - ALPHA / 2, max(units - 1, 1)))
 
 
 def bootstrap(

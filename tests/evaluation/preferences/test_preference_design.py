@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from characterflow.core.errors import UserError
+from characterflow.evaluation.intervals import reach
 from characterflow.evaluation.preferences.ratings import (
     ELO,
     Games,
@@ -14,7 +15,6 @@ from characterflow.evaluation.preferences.ratings import (
     check_connected,
     entropy,
     influences,
-    reach,
     sequential_elo,
     variances,
 )

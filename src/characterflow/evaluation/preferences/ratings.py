@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from characterflow.core.errors import UserError
-from characterflow.evaluation.intervals import ALPHA
 
 ELO = 400 / np.log(10)  # points a unit of log odds
 PRIOR_GAMES = 0.5  # drawn games of every trait against an average one, which keep ratings finite
@@ -104,13 +103,6 @@ def variances(pulls: np.ndarray) -> np.ndarray:
     """Variances of the errors of ratings or changes from the prompts' influences, shape (prompts, traits)."""
     prompts = len(pulls)
     return (pulls**2).sum(axis=0) * prompts / max(prompts - 1, 1)
-
-
-def reach(prompts: int) -> float:
-    """Standard errors on either side of an estimate in an interval at 95%: Student's t over the prompts."""
-    from scipy.stats import t
-
-    return float(t.ppf(1 - ALPHA / 2, max(prompts - 1, 1)))
 
 
 def sequential_elo(games: Games, seed: int, shuffles: int = SHUFFLES) -> np.ndarray:

@@ -14,7 +14,14 @@ import pandas as pd
 
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import Estimate, adjusted_p, columns, length_without_noise, share
+from characterflow.evaluation.intervals import (
+    Estimate,
+    adjusted_p,
+    columns,
+    length_without_noise,
+    reach,
+    share,
+)
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences.ratings import (
     Games,
@@ -22,7 +29,6 @@ from characterflow.evaluation.preferences.ratings import (
     check_connected,
     entropy,
     influences,
-    reach,
     sequential_elo,
     variances,
 )

@@ -16,6 +16,7 @@ from characterflow.evaluation.intervals import (
     Estimate,
     adjusted_p,
     bootstrap_sums,
+    calibration_error,
     columns,
     paired_difference,
     proportion,
@@ -137,6 +138,9 @@ def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     for method in methods_of(scores):
         table = _with_base(under(scores, PLAIN), method)
         f1, accuracy = quality(table, "predicted", seed)
+        confidence, bins = _confidence(table)
+        right = (table["predicted"] == table["label"]).to_numpy()
+        error = calibration_error(confidence, right, bins, table["prompt_id"].to_numpy(dtype=str))
         surface_f1, surface_accuracy = quality(table, "surface", seed)
         rows.append(
             {
@@ -145,7 +149,7 @@ def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
                 **columns("accuracy", accuracy),
                 **columns("surface_macro_f1", surface_f1),
                 **columns("surface_accuracy", surface_accuracy),
-                **columns("calibration_error", calibration_error(table, seed)),
+                **columns("calibration_error", error),
                 "prompts": f1.n,
                 "responses": len(table),
             }
@@ -245,20 +249,6 @@ def calibration(scores: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def calibration_error(table: pd.DataFrame, seed: int) -> Estimate:
-    """Expected calibration error (Naeini et al. 2015) over bins of equal width, bootstrap over prompts."""
-    confidence, bins = _confidence(table)
-    prompts, names = pd.factorize(table["prompt_id"])
-    right = (table["predicted"] == table["label"]).to_numpy()
-    sums = np.zeros((len(names), BINS, 2))
-    np.add.at(sums, (prompts, bins), np.stack([right - confidence, np.ones(len(table))], axis=1))
-
-    def error(totals: np.ndarray) -> np.ndarray:
-        return (np.abs(totals[..., 0]).sum(axis=-1) / totals[..., 1].sum(axis=-1))[:, None]
-
-    return bootstrap_sums(error, sums, seed)[0]
 
 
 def _confidence(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
