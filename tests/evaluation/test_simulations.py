@@ -16,6 +16,8 @@ from characterflow.evaluation.intervals import (
     adjusted_p,
     calibration_error,
     paired_difference,
+    pooled,
+    share_of_units,
     sign_test,
 )
 from characterflow.evaluation.preferences.ratings import ELO, Games, bradley_terry, influences
@@ -176,3 +178,33 @@ def test_a_calibrated_classifier_has_about_no_calibration_error(n: int) -> None:
     found = [calibration_error(**answers(n, 0.0, dice)) for _ in range(300)]
     assert np.median([one.value for one in found]) < 0.01
     assert np.mean([one.low == 0 for one in found]) >= 0.93
+
+
+def hits(n: int, chance: float, alike: float, dice: np.random.Generator) -> np.ndarray:
+    """How many of eight answers to each prompt are hits; alike: how far a prompt's answers go together."""
+    own, shared = dice.normal(size=(n, 8)), dice.normal(size=(n, 1))
+    return (np.sqrt(alike) * shared + np.sqrt(1 - alike) * own < norm.ppf(chance)).sum(axis=1)
+
+
+@pytest.mark.parametrize(("n", "most"), [(6, 0.995), (45, 0.97), (500, 0.97)])
+def test_shares_over_prompts_cover_the_truth(n: int, most: float) -> None:
+    """At few prompts the interval is wider than need be where a prompt's answers are independent."""
+    dice = np.random.default_rng(n)
+    covered = []
+    for chance, alike in [(0.5, 0.0), (0.5, 0.3), (0.8, 0.3), (0.8, 0.6)] * 200:
+        found = share_of_units(hits(n, chance, alike, dice), np.full(n, 8))
+        covered.append(found.low <= chance <= found.high)
+    assert 0.93 <= np.mean(covered) <= most
+
+
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_pools_on_the_same_prompts_cover_the_truth(n: int) -> None:
+    """Three methods that answer alike are no more evidence than one."""
+    dice = np.random.default_rng(n)
+    covered = []
+    for _ in range(300):
+        drawn = hits(n, 0.7, 0.5, dice)
+        found = pooled([share_of_units(drawn, np.full(n, 8))] * 3, [1, 1, 1])
+        covered.append(found.low <= 0.7 <= found.high)
+        assert found.n == n
+    assert 0.93 <= np.mean(covered) <= (0.995 if n == 6 else 0.97)

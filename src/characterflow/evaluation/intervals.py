@@ -1,6 +1,6 @@
 """Intervals and tests for the numbers that people read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,42 @@ class Estimate:
     n: int
 
 
-def proportion(successes: float, n: int) -> Estimate:
+def proportion(successes: float, n: float) -> Estimate:
     """A share with its Wilson score interval (Wilson 1927). n must be above 0."""
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(successes, n, alpha=0.05, method="wilson")
-    return Estimate(successes / n, float(low), float(high), n)
+    return Estimate(successes / n, float(low), float(high), int(n))
+
+
+def share_of_units(hits: np.ndarray, answers: np.ndarray) -> Estimate:
+    """A share of answers with Wilson's interval, where a unit's answers are not independent.
+
+    The interval counts as many answers as have the variance between units (Kish 1965), at most all of them,
+    and allows by Student's t that this variance is estimated (Korn and Graubard 1998); where all units are
+    alike in having every answer or none, it counts the units.
+    hits, answers: of each unit. n: the units.
+    """
+    units, total = len(hits), float(answers.sum())
+    share = float(hits.sum()) / total
+    counted = float(units)
+    if total > units and 0 < share < 1:
+        between = float(((hits - share * answers) ** 2).sum()) * units / max(units - 1, 1)
+        alike = total * total * share * (1 - share) / between if between else total
+        counted = max(1.0, min(total, alike) * (Z / reach(units)) ** 2)
+    interval = proportion(share * counted, counted)
+    return Estimate(share, interval.low, interval.high, units)
+
+
+def pooled(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+    """The weighted mean of shares that rest on the same units.
+
+    Its interval is the mean of theirs, as wide as if they all erred together. n: the units of the largest.
+    """
+    value, low, high = np.average(
+        [(one.value, one.low, one.high) for one in estimates], axis=0, weights=weights
+    )
+    return Estimate(float(value), float(low), float(high), max(one.n for one in estimates))
 
 
 @dataclass(frozen=True)

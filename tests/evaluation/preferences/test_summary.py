@@ -11,7 +11,7 @@ from characterflow.configuration.run import load
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.evaluation.figures import save
-from characterflow.evaluation.intervals import Estimate
+from characterflow.evaluation.intervals import Estimate, columns
 from characterflow.evaluation.preferences.figures import correlation_map, distributions, top_changes
 from characterflow.evaluation.preferences.ratings import ELO
 from characterflow.evaluation.preferences.section import finding, section, warnings
@@ -249,17 +249,17 @@ def test_a_weak_judge_is_warned_of() -> None:
         **shown,
         "trials": 100,
         "verdicts": 80,
-        "unparsed": 0.2,
-        "inconsistent": 0.45,
-        "inconsistent_high": 0.55,
-        "named": 0.3,
+        "prompts": 40,
+        **columns("unparsed", Estimate(0.2, 0.1, 0.3, 40)),
+        **columns("inconsistent", Estimate(0.45, 0.35, 0.55, 40)),
+        **columns("named", Estimate(0.3, 0.2, 0.4, 40)),
     }
     texts = warnings([weak], [{**shown, "risen": 0, "fallen": 0}], "judge")
     for expected in (
         "contradicted itself",
-        "45% of 80 trials",
-        "20% of 100 trials lack",
-        "30% of 100 trials",
+        "45% (35% to 55%) of 80 trials",
+        "20% (10% to 30%) of 100 trials lack",
+        "30% (20% to 40%) of 100 trials",
     ):
         assert any(expected in text for text in texts), expected
     assert any("No rating changed beyond noise: m p persona, feels" in text for text in texts)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import ALPHA, proportion
+from characterflow.evaluation.intervals import ALPHA, Estimate, pooled
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
 CHANCE = 0.5  # what a judge that tosses a coin for each order has in verdicts that disagree
@@ -90,12 +90,13 @@ def warnings(rows: list[Row], judge: str) -> list[str]:
     open_ = [row for row in rows if not row["consistent"] or not _apart(row)]
     texts = []
     if weak:
-        judged = sum(row["consistent"] + row["inconsistent"] for row in weak)
-        share = proportion(sum(row["inconsistent"] for row in weak), judged)
+        judged = [row["consistent"] + row["inconsistent"] for row in weak]
+        share = pooled([_inconsistent(row) for row in weak], judged)
         texts.append(
             f"The judge {judge} contradicted itself under swapped order on {share.value:.0%} of the pairs "
-            f"(95% interval {share.low:.0%} to {share.high:.0%}, n = {judged}) in the comparisons where that "
-            f"is not shown to be less than a coin's 50%: {_names(weak)}. These verdicts are worth little."
+            f"(95% interval {share.low:.0%} to {share.high:.0%}, n = {sum(judged)}) in the comparisons where "
+            f"that is not shown to be less than a coin's 50%: {_names(weak)}. These verdicts are worth "
+            "little."
         )
     if unparsed:
         lacking = sum(row["unparsed"] for row in unparsed)
@@ -106,6 +107,11 @@ def warnings(rows: list[Row], judge: str) -> list[str]:
     if open_:
         texts.append(f"No difference is shown, all comparisons of the run considered: {_names(open_)}.")
     return texts
+
+
+def _inconsistent(row: Row) -> Estimate:
+    value, low, high = (row[f"inconsistent_share{part}"] for part in ("", "_low", "_high"))
+    return Estimate(value, low, high, row["prompts"])
 
 
 def _names(rows: list[Row]) -> str:

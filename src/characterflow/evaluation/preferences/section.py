@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import ALPHA, proportion
+from characterflow.evaluation.intervals import ALPHA, Estimate, pooled
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.robustness.section import headline_method
 from characterflow.evaluation.section import Figure, Finding, Section, Table
@@ -64,6 +64,7 @@ JUDGING = {
     "method": "method",
     "condition": "condition",
     "trials": "n trials",
+    "prompts": "n prompts",
     "verdicts": "n judged in both orders",
     "unparsed": "without a verdict",
     "inconsistent": "contradicted under swapped order",
@@ -140,15 +141,13 @@ def judged(judging: pd.DataFrame) -> str:
     verdicts = int(judging["verdicts"].sum())
     if not verdicts:
         return "The judge gave no verdict in both orders."
-    contradicted, first = (
-        proportion(float((judging[share] * judging["verdicts"]).sum()), verdicts)
-        for share in ("inconsistent", "first_shown")
-    )
+    own = _rows(judging[judging["verdicts"] > 0])
+    contradicted, first = (_pooled(own, share, "verdicts") for share in ("inconsistent", "first_shown"))
     low, high = 1 - contradicted.high, 1 - contradicted.low
     return (
         f"The judge agreed with itself under swapped order in {1 - contradicted.value:.0%} of {verdicts} "
         f"trials (95% interval {low:.0%} to {high:.0%}; a coin: 50%), and chose the first word in "
-        f"{first.value:.0%} of its verdicts. The ratings' intervals do not cover what it always gets wrong."
+        f"{_shown(first)} of its verdicts. The ratings' intervals do not cover what it always gets wrong."
     )
 
 
@@ -199,32 +198,37 @@ def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:
     unchanged = [row for row in summaries if row["risen"] + row["fallen"] == 0]
     texts = []
     if weak:
-        share = _mean(weak, "inconsistent", "verdicts")
+        share = _pooled(weak, "inconsistent", "verdicts")
         texts.append(
-            f"The judge {judge} contradicted itself under swapped order in {share:.0%} of "
+            f"The judge {judge} contradicted itself under swapped order in {_shown(share)} of "
             f"{sum(row['verdicts'] for row in weak)} trials where that is not shown to be less than a coin's "
             f"50%: {_names(weak)}. These ratings are worth little, however narrow their intervals."
         )
     if unparsed:
-        share = _mean(unparsed, "unparsed", "trials")
+        share = _pooled(unparsed, "unparsed", "trials")
         texts.append(
-            f"{share:.0%} of {sum(row['trials'] for row in unparsed)} trials lack a verdict in at least one "
-            f"order and are left out: {_names(unparsed)}."
+            f"{_shown(share)} of {sum(row['trials'] for row in unparsed)} trials lack a verdict in at least "
+            f"one order and are left out: {_names(unparsed)}."
         )
     if named:
-        share = _mean(named, "named", "trials")
+        share = _pooled(named, "named", "trials")
         texts.append(
-            f"In {share:.0%} of {sum(row['trials'] for row in named)} trials the answer says one of the two "
-            f"words, which it must not, and which makes judging easy: {_names(named)}."
+            f"In {_shown(share)} of {sum(row['trials'] for row in named)} trials the answer says one of the "
+            f"two words, which it must not, and which makes judging easy: {_names(named)}."
         )
     if unchanged:
         texts.append(f"No rating changed beyond noise: {_names(unchanged)}.")
     return texts
 
 
-def _mean(rows: list[Row], share: str, count: str) -> float:
-    whole = sum(row[count] for row in rows)
-    return sum(row[share] * row[count] for row in rows if row[count]) / whole if whole else 0.0
+def _pooled(rows: list[Row], share: str, count: str) -> Estimate:
+    """A share over several rows, which rest on the same prompts."""
+    parts = [Estimate(row[share], row[f"{share}_low"], row[f"{share}_high"], row["prompts"]) for row in rows]
+    return pooled(parts, [row[count] for row in rows])
+
+
+def _shown(share: Estimate) -> str:
+    return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 
 def _names(rows: list[Row]) -> str:

@@ -20,7 +20,7 @@ from characterflow.evaluation.intervals import (
     columns,
     length_without_noise,
     reach,
-    share,
+    share_of_units,
 )
 from characterflow.evaluation.methods import BASE
 from characterflow.evaluation.preferences.ratings import (
@@ -65,9 +65,9 @@ def _trial(listed: Row, swapped: Row) -> Row:
 def judging(table: pd.DataFrame) -> pd.DataFrame:
     """How the judge did, a row a method and condition, from a table of `trials`.
 
-    trials = verdicts + unparsed. Shares with Wilson's 95% intervals: unparsed (of all trials), inconsistent
-    (of those with verdicts in both orders), first_shown (0.5: no position bias), named (answers that say one
-    of the two words, which the trial forbids).
+    trials = verdicts + unparsed. Shares with 95% intervals over prompts: unparsed (of all trials),
+    inconsistent (of those with verdicts in both orders), first_shown (0.5: no position bias), named (answers
+    that say one of the two words, which the trial forbids).
     """
     rows = []
     for (method, condition), own in table.groupby(KEYS, sort=False):
@@ -78,13 +78,22 @@ def judging(table: pd.DataFrame) -> pd.DataFrame:
                 "condition": condition,
                 "trials": len(own),
                 "verdicts": len(judged),
-                **share("unparsed", len(own) - len(judged), len(own)),
-                **share("inconsistent", int((judged["score"] == 0.5).sum()), len(judged)),
-                **share("first_shown", judged["first_shown"].sum() / 2, len(judged)),
-                **share("named", int(own["named"].sum()), len(own)),
+                "prompts": own["prompt_id"].nunique(),
+                **_share_of_prompts("unparsed", own["score"].isna(), own),
+                **_share_of_prompts("inconsistent", judged["score"] == 0.5, judged),
+                **_share_of_prompts("first_shown", judged["first_shown"] / 2, judged),
+                **_share_of_prompts("named", own["named"], own),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _share_of_prompts(name: str, values: pd.Series, table: pd.DataFrame) -> dict[str, float]:
+    """A share of trials as three columns; missing where there is none."""
+    if table.empty:
+        return columns(name, Estimate(np.nan, np.nan, np.nan, 0))
+    counts = values.astype(float).groupby(table["prompt_id"]).agg(["sum", "count"])
+    return columns(name, share_of_units(counts["sum"].to_numpy(), counts["count"].to_numpy()))
 
 
 def ratings(table: pd.DataFrame, where: str, seed: int) -> pd.DataFrame:

@@ -85,6 +85,7 @@ CALIBRATION = {
     "to": "to",
     "confidence": "mean confidence",
     "accuracy": "share right",
+    "prompts": "n prompts",
     "responses": "n answers",
 }
 TABLES = {

@@ -19,7 +19,7 @@ from characterflow.evaluation.intervals import (
     calibration_error,
     columns,
     paired_difference,
-    proportion,
+    share_of_units,
     sign_test,
 )
 from characterflow.evaluation.methods import BASE, in_order
@@ -61,11 +61,10 @@ def persona_rates(scores: pd.DataFrame) -> pd.DataFrame:
     base = scores[scores["method"] == BASE]
     rows = []
     for persona in sorted(set(scores["persona"]) - {BASE}):
-        reference = _hits(base, persona)
         own = scores[scores["persona"] == persona]
         for method in [BASE, *methods_of(own)]:
-            hits = reference if method == BASE else _hits(own[own["method"] == method], persona)
-            rows.append({"persona": persona, "method": method, **_against_base(hits, reference)})
+            responses = base if method == BASE else own[own["method"] == method]
+            rows.append({"persona": persona, "method": method, **_against_base(responses, base, persona)})
     return pd.DataFrame(rows)
 
 
@@ -74,8 +73,14 @@ def _hits(responses: pd.DataFrame, persona: str) -> pd.Series:
     return (responses["predicted"] == persona).groupby(responses["prompt_id"]).mean()
 
 
-def _rate(hits: pd.Series) -> Estimate:
-    return proportion(float(hits.sum()), len(hits))
+def _rate(responses: pd.DataFrame, persona: str) -> Estimate:
+    """Share of the responses that are taken for the persona; its n is the prompts."""
+    return _share_of_prompts(responses["predicted"] == persona, responses["prompt_id"])
+
+
+def _share_of_prompts(right: pd.Series, prompts: pd.Series) -> Estimate:
+    counts = right.groupby(prompts).agg(["sum", "count"])
+    return share_of_units(counts["sum"].to_numpy(), counts["count"].to_numpy())
 
 
 def _gaps(first: pd.Series, second: pd.Series) -> np.ndarray:
@@ -84,8 +89,9 @@ def _gaps(first: pd.Series, second: pd.Series) -> np.ndarray:
     return (first[shared] - second[shared]).to_numpy()
 
 
-def _against_base(hits: pd.Series, reference: pd.Series) -> dict[str, Any]:
-    rate, base_rate, gaps = _rate(hits), _rate(reference), _gaps(hits, reference)
+def _against_base(responses: pd.DataFrame, base: pd.DataFrame, persona: str) -> dict[str, Any]:
+    rate, base_rate = _rate(responses, persona), _rate(base, persona)
+    gaps = _gaps(_hits(responses, persona), _hits(base, persona))
     gain, p = paired_difference(gaps), sign_test(gaps)
     return {
         **columns("rate", rate),
@@ -99,9 +105,8 @@ def _against_base(hits: pd.Series, reference: pd.Series) -> dict[str, Any]:
 def attack_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """How often responses are taken for the persona under each instruction, by persona and method.
 
-    rate with its Wilson interval over n prompts (for "any" a prompt's responses count together as one);
-    change: the difference to the plain responses to the same prompts, paired by prompt; p: of the exact sign
-    test of the change.
+    rate with its Wilson interval over n prompts, whose responses are not independent; change: the difference
+    to the plain responses to the same prompts, paired by prompt; p: of the exact sign test of the change.
     """
     rows = []
     for persona in sorted(set(scores["persona"]) - {BASE}):
@@ -110,15 +115,15 @@ def attack_rates(scores: pd.DataFrame) -> pd.DataFrame:
             plain = _hits(under(own, PLAIN), persona)
             for instruction in instructions_of(own)[1:]:
                 responses = under(own, instruction)
-                hits = _hits(responses, persona)
-                gaps = _gaps(hits, plain)
+                rate = _rate(responses, persona)
+                gaps = _gaps(_hits(responses, persona), plain)
                 rows.append(
                     {
                         "persona": persona,
                         "method": method,
                         "instruction": instruction,
-                        **columns("rate", _rate(hits)),
-                        "n": len(hits),
+                        **columns("rate", rate),
+                        "n": rate.n,
                         "responses": len(responses),
                         **columns("change", paired_difference(gaps)),
                         "p": sign_test(gaps),
@@ -213,15 +218,15 @@ def confusion(scores: pd.DataFrame) -> pd.DataFrame:
             for label in classes:
                 own = table[table["label"] == label]
                 for predicted in classes:
-                    hits = _hits(own, predicted)
+                    rate = _rate(own, predicted)
                     rows.append(
                         {
                             "method": method,
                             "instruction": instruction,
                             "class": label,
                             "taken_for": predicted,
-                            **columns("share", _rate(hits)),
-                            "n": len(hits),
+                            **columns("share", rate),
+                            "n": rate.n,
                             "responses": len(own),
                         }
                     )
@@ -231,20 +236,22 @@ def confusion(scores: pd.DataFrame) -> pd.DataFrame:
 def calibration(scores: pd.DataFrame) -> pd.DataFrame:
     """Reliability of the classifier's confidence on plain responses of all methods, in bins of equal width.
 
-    confidence: mean probability of the predicted class. accuracy: with a Wilson interval over responses.
+    confidence: mean probability of the predicted class. accuracy: with a Wilson interval over prompts.
     """
     table = under(scores, PLAIN)
     confidence, bins = _confidence(table)
-    right = (table["predicted"] == table["label"]).to_numpy()
+    right = table["predicted"] == table["label"]
     rows = []
     for number in np.unique(bins):
         own = bins == number
+        accuracy = _share_of_prompts(right[own], table["prompt_id"][own])
         rows.append(
             {
                 "from": number / BINS,
                 "to": (number + 1) / BINS,
                 "confidence": float(confidence[own].mean()),
-                **columns("accuracy", proportion(int(right[own].sum()), int(own.sum()))),
+                **columns("accuracy", accuracy),
+                "prompts": accuracy.n,
                 "responses": int(own.sum()),
             }
         )
