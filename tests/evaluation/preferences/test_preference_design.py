@@ -18,7 +18,13 @@ from characterflow.evaluation.preferences.ratings import (
     sequential_elo,
     variances,
 )
-from characterflow.evaluation.preferences.trials import load_traits, pairs, trait_verdict_samples, trial_rows
+from characterflow.evaluation.preferences.trials import (
+    load_traits,
+    pairs,
+    says,
+    trait_verdict_samples,
+    trial_rows,
+)
 
 TRAITS = [f"trait-{letter}" for letter in "abcdefghijklmnop"]
 
@@ -127,3 +133,18 @@ def test_every_answer_is_judged_in_both_orders() -> None:
     assert listed.key["choices"] == swapped.key["choices"][::-1] == (design[0]["first"], design[0]["second"])
     empty = trait_verdict_samples([{**answer, "response": " "}], design, seed=0)
     assert [sample.key["verdict"] for sample in empty] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "said"),
+    [
+        ("Let me explain.", "plain", False),
+        ("Plain, then.", "plain", True),
+        ("It is plain-spoken.", "plain", True),
+        ("A kindness, boldly put.", "kind", False),
+        ("Down to earth: a down-to-earth reply.", "down-to-earth", True),
+        ("Naïve? No.", "naïve", True),
+    ],
+)
+def test_a_trait_is_named_by_its_word_alone(text: str, word: str, said: bool) -> None:
+    assert says(text, word) is said
