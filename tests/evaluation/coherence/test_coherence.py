@@ -151,6 +151,7 @@ def test_identical_answers_are_ties_and_nobody_is_asked() -> None:
     assert row["ties"] == len(ties) > 0
     assert row["ties"] + row["consistent"] == row["prompts"] == 20
     assert row["win_rate"] == 1
+    assert row["won_of_all"] == row["wins"] / 20 and row["lost_of_all"] == 0
 
 
 def test_a_pair_that_lacks_a_verdict_is_counted_and_not_used() -> None:
@@ -202,6 +203,8 @@ def table_row(persona: str, rival: str, wins: int, consistent: int, inconsistent
         "consistent": consistent,
         "inconsistent": inconsistent,
         **share("win_rate", wins, consistent),
+        **share("won_of_all", wins, 100),
+        **share("lost_of_all", consistent - wins, 100),
         "p": (p := float(binomtest(wins, consistent).pvalue) if consistent else None),
         "q": p,
         **share("inconsistent_share", inconsistent, consistent + inconsistent),
@@ -227,6 +230,7 @@ def test_the_section_says_what_is_shown_and_what_is_not(table: Path) -> None:
     assert section.findings[0].text.startswith(
         "More coherent than prompted (95% interval 65% to 83%, n = 80, q = 8.6e-06)"
     )
+    assert "of all pairs it won 60% (50% to 69%) and lost 20% (13% to 29%)" in section.findings[0].text
     assert section.findings[1].text.startswith("Less coherent than distilled")
     assert "no verdict was consistent" in section.findings[3].text
     assert "97 were judged inconsistently, 3 had no verdict" in section.findings[3].text

@@ -21,6 +21,8 @@ HEADINGS = {
     "rival": "against",
     "win_rate": "wins of the full persona",
     "consistent": "of n consistent",
+    "won_of_all": "won of all pairs",
+    "lost_of_all": "lost of all pairs",
     "p": "p",
     "q": "q",
     "inconsistent_share": "inconsistent",
@@ -74,13 +76,18 @@ def finding(row: Row, headline: str, comparisons: int) -> Finding:
     interval = f"{row['win_rate_low']:.0%} to {row['win_rate_high']:.0%}"
     text = (
         f"{_verdict(row)} (95% interval {interval}, n = {row['consistent']}, q = {row['q']:.2g}): the full "
-        f"persona's answer won {row['win_rate']:.0%} of the consistent verdicts against {row['rival']}; "
-        f"{counts}."
+        f"persona's answer won {row['win_rate']:.0%} of the consistent verdicts against {row['rival']}, "
+        f"and of all pairs it won {_of_all(row, 'won')} and lost {_of_all(row, 'lost')}; {counts}."
     )
     short = f"{row['win_rate']:.0%} ({100 * row['win_rate_low']:.0f} to {100 * row['win_rate_high']:.0f})"
     value = short if row["rival"] == headline else ""
     by_luck = ALPHA / comparisons
     return Finding(text, row["model"], row["persona"], shown=_apart(row), value=value, by_luck=by_luck)
+
+
+def _of_all(row: Row, what: str) -> str:
+    value, low, high = (row[f"{what}_of_all{part}"] for part in ("", "_low", "_high"))
+    return f"{value:.0%} ({low:.0%} to {high:.0%})"
 
 
 def warnings(rows: list[Row], judge: str) -> list[str]:

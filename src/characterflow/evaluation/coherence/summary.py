@@ -55,6 +55,7 @@ def summary(rows: Iterable[Row]) -> pd.DataFrame:
 
     prompts = ties + consistent + inconsistent + unparsed; consistent = wins + losses.
     win_rate: wins among consistent pairs; p: two-sided, of the exact test that wins and losses are as likely.
+    won_of_all, lost_of_all: wins and losses among all prompts.
     inconsistent_share: among pairs with two verdicts.
     first_share: how often the reply shown first won, 0.5 without position bias; the two verdicts of a pair
     are not independent, so its interval counts the pair once. longer_share: how often the longer answer won,
@@ -89,6 +90,8 @@ def _counts(rival: str, pairs: pd.DataFrame) -> dict[str, float | int]:
         "wins": number[PERSONA],
         "losses": number[rival],
         **share("win_rate", number[PERSONA], consistent),
+        **share("won_of_all", number[PERSONA], len(pairs)),
+        **share("lost_of_all", number[rival], len(pairs)),
         "p": float(binomtest(number[PERSONA], consistent).pvalue) if consistent else np.nan,
         "inconsistent": number[INCONSISTENT],
         **share("inconsistent_share", number[INCONSISTENT], judged),
