@@ -22,7 +22,7 @@ from characterflow.evaluation.intervals import (
 )
 from characterflow.evaluation.preferences.ratings import ELO, Games, bradley_terry, influences
 from characterflow.evaluation.preferences.section import _agrees
-from characterflow.evaluation.preferences.summary import _agreement, _spread, changes
+from characterflow.evaluation.preferences.summary import _agreement, _spread, changes, ratings
 from characterflow.evaluation.preferences.trials import pairs
 
 REPEATS = 1500
@@ -64,8 +64,8 @@ def played(true: np.ndarray, prompts: int, dice: np.random.Generator, rounds: in
 
 
 def spread_of(games: Games) -> Estimate:
-    ratings = bradley_terry(games)
-    return _spread(ratings, influences(games, ratings), len(games.first))
+    fitted = bradley_terry(games)
+    return _spread(fitted, influences(games, fitted), len(games.first))
 
 
 @pytest.mark.parametrize(("n", "most"), [(6, 0.98), (45, 0.97), (500, 0.97)])
@@ -89,14 +89,15 @@ def test_no_spread_is_reported_as_about_none(n: int) -> None:
 
 
 def rated(games: Games, method: str) -> pd.DataFrame:
-    ratings = bradley_terry(games)
+    fitted = bradley_terry(games)
     return pd.DataFrame(
         {
             "method": method,
             "condition": "feels",
             "trait": TRAITS,
-            "rating": ratings,
-            "influences": list(influences(games, ratings).T),
+            "rating": fitted,
+            "influences": list(influences(games, fitted).T),
+            "connected": True,
             "games": games.played,
         }
     )
@@ -208,3 +209,35 @@ def test_pools_on_the_same_prompts_cover_the_truth(n: int) -> None:
         covered.append(found.low <= 0.7 <= found.high)
         assert found.n == n
     assert 0.93 <= np.mean(covered) <= (0.995 if n == 6 else 0.97)
+
+
+def judged(method: str, consistent: float, prompts: int, dice: np.random.Generator) -> pd.DataFrame:
+    """Trials of four traits, of which "a" wins 70%; a judge contradicts itself on the others."""
+    pairs_ = [("a", other) for other in "bcd"] + [("b", "c"), ("c", "d"), ("d", "b")]
+    asked = np.random.default_rng(0).permutation(600) % prompts
+    rows = []
+    for trial, (first, second) in enumerate(pairs_ * 100):
+        won = dice.random() < (0.7 if first == "a" else 0.5)
+        score = float(won) if dice.random() < consistent else 0.5
+        row = {"method": method, "condition": "feels", "trial": trial, "prompt_id": f"p{asked[trial]:03}"}
+        rows.append({**row, "first": first, "second": second, "score": score})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_the_judges_consistency_moves_no_rating(n: int) -> None:
+    """40% against 70% consistent verdicts on the same preferences: 44 points, were a contradiction half."""
+    dice = np.random.default_rng(n)
+    covered, moved, gaps = [], [], []
+    for _ in range(60):
+        base, own = (
+            ratings(judged(method, consistent, n, dice), "test", seed=0)
+            for method, consistent in (("base", 0.4), ("persona", 0.7))
+        )
+        found = changes(base, own, ())
+        covered.append((found["change_low"] <= 0) & (found["change_high"] >= 0))
+        moved.append(found.set_index("trait").loc["a", "change"])
+        gaps.append(own.set_index("trait").loc["a", "rating"] - own.query("trait != 'a'")["rating"].mean())
+    assert abs(np.mean(moved)) < 8
+    assert np.mean(gaps) == pytest.approx(400 * np.log10(0.7 / 0.3), abs=8)
+    assert 0.93 <= np.mean(covered) <= 0.98

@@ -97,7 +97,10 @@ def test_two_orders_make_a_score() -> None:
 
 def test_a_judge_that_always_names_the_first_word_moves_no_rating() -> None:
     table = trials(verdicts(RISEN, "persona", 2, bias=1.0))
-    assert np.allclose(ratings(table, "test", seed=0)["rating"], 0, atol=0.1)
+    made = ratings(table, "test", seed=0)
+    assert np.allclose(made["rating"], 0, atol=0.1) and not made["connected"].any()
+    assert made["rating_low"].isna().all() and pd.isna(summary(made).iloc[0]["spread"])
+    assert not changes(made.assign(method="base"), made, ())["beyond_noise"].any()
     found = judging(table).iloc[0]
     assert (found["inconsistent"], found["first_shown"]) == (1, 1)
 
@@ -108,7 +111,7 @@ def test_silence_is_counted_and_left_out() -> None:
     assert found["verdicts"] == table["score"].notna().sum() < found["trials"]
     assert found["unparsed_low"] < 1 - 0.8**2 < found["unparsed_high"]
     made = ratings(table, "test", seed=0)
-    assert made["games"].sum() == 2 * found["verdicts"]
+    assert made["games"].sum() == 2 * found["verdicts"]  # none contradicts itself
 
 
 def test_verdicts_that_connect_nothing_are_told() -> None:
@@ -254,7 +257,8 @@ def test_a_weak_judge_is_warned_of() -> None:
         **columns("inconsistent", Estimate(0.45, 0.35, 0.55, 40)),
         **columns("named", Estimate(0.3, 0.2, 0.4, 40)),
     }
-    texts = warnings([weak], [{**shown, "risen": 0, "fallen": 0}], "judge")
+    counted = {**shown, "traits": 12, "unconnected": 0}
+    texts = warnings([weak], [{**counted, "risen": 0, "fallen": 0}], "judge")
     for expected in (
         "contradicted itself",
         "45% (35% to 55%) of 80 trials",
@@ -266,7 +270,9 @@ def test_a_weak_judge_is_warned_of() -> None:
     base = {**weak, "persona": "base", "method": "base"}
     assert any("easy: m base, feels." in text for text in warnings([base], [], "judge"))
     fine = {**weak, "unparsed": 0.0, "inconsistent_high": 0.2, "named": 0.0}
-    assert warnings([fine], [{**shown, "risen": 1, "fallen": 0}], "judge") == []
+    assert warnings([fine], [{**counted, "risen": 1, "fallen": 0}], "judge") == []
+    (apart,) = warnings([fine], [{**counted, "risen": 1, "fallen": 0, "unconnected": 5}], "judge")
+    assert apart.startswith("No chain of consistent verdicts connects up to 5 of 12 traits")
 
 
 def test_a_finding_without_a_change() -> None:
@@ -276,6 +282,7 @@ def test_a_finding_without_a_change() -> None:
         "method": "persona",
         "traits": 12,
         "games": 300,
+        "consistent": 0.6,
         "risen": 0.0,
         "fallen": 0.0,
         "agreement": 0.6,
@@ -286,6 +293,7 @@ def test_a_finding_without_a_change() -> None:
     }
     found = finding(row, [], "persona")
     assert found.shown is False and found.value == "60% (40 to 80)"
+    assert "300 consistent verdicts, 60% of those in both orders)" in found.text
     assert "0 rose and 0 fell beyond noise" in found.text and "is not shown to agree" in found.text
 
 

@@ -35,18 +35,22 @@ class Games:
         return np.bincount(np.concatenate([self.first, self.second]), minlength=len(self.traits))
 
 
-def check_connected(games: Games, where: str) -> None:
-    """Raise UserError where traits cannot be compared, because no chain of games connects them."""
+def connected(games: Games) -> np.ndarray:
+    """Which traits chains of games connect, in the largest such group; shape (traits,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     size = len(games.traits)
     links = coo_array((np.ones(len(games.first)), (games.first, games.second)), shape=(size, size))
-    parts, labels = connected_components(links, directed=False)
-    if parts > 1:
-        apart = [
-            games.traits[index] for index in map(int, np.flatnonzero(labels != np.bincount(labels).argmax()))
-        ]
+    labels = connected_components(links, directed=False)[1]
+    return (labels == np.bincount(labels).argmax()) & (games.played > 0)
+
+
+def check_connected(games: Games, where: str) -> None:
+    """Raise UserError where traits cannot be compared, because no chain of games connects them."""
+    apart = [games.traits[index] for index in map(int, np.flatnonzero(~connected(games)))]
+    if apart:
+        size = len(games.traits)
         raise UserError(
             f"{where}: {len(games.first)} trials with a verdict do not connect all {size} traits, so that no "
             f"common rating exists; apart: {', '.join(apart[:5])}; expected more rounds or a better judge"

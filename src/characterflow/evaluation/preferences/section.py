@@ -21,7 +21,7 @@ NAMED = 3  # traits named in a sentence, of the rises and of the falls
 MUCH_NAMED, MUCH_UNPARSED = 0.1, 0.05
 ABOUT = """\
 A model answers prompts in the manner of one of two traits, the one that {condition}, without saying which; \
-a judge ({judge}) names it, asked in both orders of the two words, and its contradictions count as draws. \
+a judge ({judge}) names it, asked in both orders of the two words, and only verdicts that agree count. \
 Ratings are Bradley and Terry's on the Elo scale, with mean 0: 200 points more are odds of 3 to 1. Intervals \
 are at 95%, over prompts; a change is called beyond noise at a false discovery rate of 5% over the traits of \
 a persona and method. The agreement with the constitution is the probability that a trait which it \
@@ -42,7 +42,8 @@ SUMMARY = {
     "elo_spearman": "correlation with sequential Elo",
     "elo_order_sd": "Elo's SD over orders",
     "traits": "n traits",
-    "games": "n trials judged",
+    "games": "n consistent verdicts",
+    "consistent": "consistent share",
 }
 TOP = {
     "model": "model",
@@ -116,7 +117,7 @@ def section(results: Path, run: dict[str, Any]) -> Section:
         about=f"{ABOUT.format(condition=WORDS[condition], judge=run['judge']['model'])} {judged(judging)}",
         measure="agreement of the changed ratings with the constitution",
         findings=[finding(row, _own(top, row), headline) for row in _rows(shown)],
-        warnings=warnings(_rows(judging), _rows(trained), run["judge"]["model"]),
+        warnings=warnings(_rows(judging), _rows(summary), run["judge"]["model"]),
         figures=[
             Figure(results / "figures" / f"preferences_{name}.svg", alt, caption)
             for name, (alt, caption) in FIGURES.items()
@@ -157,10 +158,9 @@ def finding(row: Row, changed: list[Row], headline: str) -> Finding:
     falls = [_change(entry) for entry in changed[::-1] if entry["change"] < 0][:NAMED]
     some = [f"{word} {', '.join(names)}" for word, names in (("up:", rises), ("down:", falls)) if names]
     lead = f"Of {row['traits']} traits {row['risen']:.0f} rose and {row['fallen']:.0f} fell beyond noise"
-    text = (
-        f"{lead} with the method {row['method']} ({row['games']} trials judged"
-        f"{'; ' + '; '.join(some) if some else ''}). {_agreement(row)}"
-    )
+    verdicts = f"{row['games']} consistent verdicts, {row['consistent']:.0%} of those in both orders"
+    listed = "; ".join([verdicts, *some])
+    text = f"{lead} with the method {row['method']} ({listed}). {_agreement(row)}"
     value = ""
     if row["method"] == headline and not pd.isna(row["agreement"]):
         low, high = 100 * row["agreement_low"], 100 * row["agreement_high"]
@@ -195,6 +195,7 @@ def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:
     weak = [row for row in judging if row["inconsistent_high"] >= CHANCE]
     unparsed = [row for row in judging if row["unparsed"] > MUCH_UNPARSED]
     named = [row for row in judging if row["named"] > MUCH_NAMED]
+    apart = [row for row in summaries if row["unconnected"]]
     unchanged = [row for row in summaries if row["risen"] + row["fallen"] == 0]
     texts = []
     if weak:
@@ -215,6 +216,12 @@ def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:
         texts.append(
             f"In {_shown(share)} of {sum(row['trials'] for row in named)} trials the answer says one of the "
             f"two words, which it must not, and which makes judging easy: {_names(named)}."
+        )
+    if apart:
+        most = max(row["unconnected"] for row in apart)
+        texts.append(
+            f"No chain of consistent verdicts connects up to {most} of {apart[0]['traits']} traits with the "
+            f"others, so that their ratings are guesses: {_names(apart)}."
         )
     if unchanged:
         texts.append(f"No rating changed beyond noise: {_names(unchanged)}.")

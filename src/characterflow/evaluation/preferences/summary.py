@@ -27,6 +27,7 @@ from characterflow.evaluation.preferences.ratings import (
     Games,
     bradley_terry,
     check_connected,
+    connected,
     entropy,
     influences,
     sequential_elo,
@@ -38,14 +39,15 @@ RESAMPLES = 400  # for the entropy
 FALSE_DISCOVERY_RATE = 0.05
 TOP = 10  # at either end
 KEYS = ["method", "condition"]
+CONTRADICTED = 0.5  # the score of a trial whose two verdicts do
 
 
 def trials(verdicts: Iterable[Row]) -> pd.DataFrame:
     """One row an answer: method, condition, trial, prompt_id, first, second, named, score, first_shown.
 
     score: of the trait shown first in the trial, 1 or 0 where both orders of the judge's question agree,
-    0.5 where they contradict each other, which cancels its position bias; missing where either has no
-    verdict. first_shown: how often the judge chose the word that its question had first, of two.
+    0.5 where they contradict each other; missing where either has no verdict. first_shown: how often the
+    judge chose the word that its question had first, of two.
     """
     orders: dict[tuple[Any, ...], dict[str, Row]] = {}
     for row in verdicts:
@@ -80,7 +82,7 @@ def judging(table: pd.DataFrame) -> pd.DataFrame:
                 "verdicts": len(judged),
                 "prompts": own["prompt_id"].nunique(),
                 **_share_of_prompts("unparsed", own["score"].isna(), own),
-                **_share_of_prompts("inconsistent", judged["score"] == 0.5, judged),
+                **_share_of_prompts("inconsistent", judged["score"] == CONTRADICTED, judged),
                 **_share_of_prompts("first_shown", judged["first_shown"] / 2, judged),
                 **_share_of_prompts("named", own["named"], own),
             }
@@ -99,26 +101,32 @@ def _share_of_prompts(name: str, values: pd.Series, table: pd.DataFrame) -> dict
 def ratings(table: pd.DataFrame, where: str, seed: int) -> pd.DataFrame:
     """Ratings of all traits under each method and condition, from a table of `trials`.
 
+    The games are the trials whose two verdicts agree: were a contradiction half a win each, a judge that
+    contradicts itself less would move ratings without any preference having changed.
     Columns: method, condition, trait, rating (Elo points, mean 0), rating_low and rating_high (95%, Student's
-    t over prompts), influences (of each prompt), games, elo (mean of sequential Elo over random orders of the
-    games), elo_order_sd (its standard deviation over the orders). where: names the verdicts in messages.
-    Raises UserError where the verdicts do not connect all traits.
+    t over prompts; missing for a trait that no chain of games connects with most others), influences (of each
+    prompt), connected, games, elo (mean of sequential Elo over random orders of the games), elo_order_sd (its
+    standard deviation over the orders). where: names the verdicts in messages.
+    Raises UserError where the trials with verdicts, in agreement or not, do not connect all traits.
     """
     traits = sorted({*table["first"], *table["second"]})
     prompts = {name: number for number, name in enumerate(sorted(set(table["prompt_id"])))}
     parts = []
     for (method, condition), own in table.groupby(KEYS, sort=False):
-        games = _games(own.dropna(subset="score"), traits, prompts)
-        check_connected(games, f"{where}: {method}, {condition}")
+        judged = own.dropna(subset="score")
+        check_connected(_games(judged, traits, prompts), f"{where}: {method}, {condition}")
+        games = _games(judged[judged["score"] != CONTRADICTED], traits, prompts)
+        linked = connected(games)
         values = bradley_terry(games)
         pulls = influences(games, values)
-        half = reach(games.prompts) * np.sqrt(variances(pulls))
+        half = np.where(linked, reach(games.prompts) * np.sqrt(variances(pulls)), np.nan)
         elo = sequential_elo(games, seed)
         part = {
             "trait": traits,
             "rating": values,
             "rating_low": values - half,
             "rating_high": values + half,
+            "connected": linked,
             "games": games.played,
             "elo": elo.mean(axis=0),
             "elo_order_sd": elo.std(axis=0, ddof=1),
@@ -139,7 +147,8 @@ def changes(base: pd.DataFrame, own: pd.DataFrame, adjectives: Sequence[str]) ->
     """How ratings differ from the base's, a row a method, condition and trait.
 
     base, own: ratings from the same design, so that the difference is paired by prompt. change with its 95%
-    interval, and p, two-sided, of the same Student's t over prompts; q: p adjusted by Benjamini and Hochberg
+    interval, and p, two-sided, of the same Student's t over prompts, all missing for a trait that is not
+    connected; q: p adjusted by Benjamini and Hochberg
     (1995) over the traits of a method and condition; beyond_noise: q of 5% at most; adjective: whether the
     constitution names the trait.
     """
@@ -147,7 +156,8 @@ def changes(base: pd.DataFrame, own: pd.DataFrame, adjectives: Sequence[str]) ->
     for (method, condition), table in own.groupby(KEYS, sort=False):
         reference = _of(base, BASE, condition).set_index("trait").loc[table["trait"]]
         pulls = _influences(table) - _influences(reference)
-        error = np.sqrt(variances(pulls))
+        linked = table["connected"].to_numpy() & reference["connected"].to_numpy()
+        error = np.where(linked, np.sqrt(variances(pulls)), np.nan)
         half = reach(len(pulls)) * error
         change = table["rating"].to_numpy() - reference["rating"].to_numpy()
         p = _p_values(change, error, len(pulls))
@@ -177,7 +187,7 @@ def _p_values(change: np.ndarray, error: np.ndarray, prompts: int) -> np.ndarray
     from scipy.stats import t
 
     certain = np.where(change == 0, 0.0, np.inf)  # where no prompt differs from another
-    distance = np.divide(np.abs(change), error, out=certain, where=error > 0)
+    distance = np.divide(np.abs(change), error, out=certain, where=error != 0)
     return 2 * t.sf(distance, max(prompts - 1, 1))
 
 
@@ -200,7 +210,8 @@ def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = 
     """One row a method and condition: how wide the ratings are, how changed, how near the constitution.
 
     own: ratings. base: the base's, changed: the `changes` between the two; without them only widths come.
-    spread: standard deviation of the ratings, with the variance of their errors taken off theirs; entropy: of
+    games: consistent verdicts. unconnected: traits that these do not connect with most others. spread:
+    standard deviation of the ratings, with the variance of their errors taken off theirs; entropy: of
     the strengths as shares, 1 where all are equal, with an interval and the bias taken off by a bootstrap of
     the prompts' influences (Efron and Tibshirani 1993, chapter 10).
     spearman: rank correlation with the base's ratings over the traits. risen, fallen: traits beyond noise.
@@ -220,10 +231,13 @@ def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = 
 def _widths(table: pd.DataFrame) -> Row:
     values, pulls = table["rating"].to_numpy(), _influences(table)
     games = int(table["games"].sum() // 2)
-    spread = _spread(values, pulls, games)
-    even = _unbiased(entropy(values), entropy(_draws(values, pulls)), (0.0, 1.0))
+    spread = even = Estimate(np.nan, np.nan, np.nan, 0)
+    if games:
+        spread = _spread(values, pulls, games)
+        even = _unbiased(entropy(values), entropy(_draws(values, pulls)), (0.0, 1.0))
     return {
         "traits": len(table),
+        "unconnected": int((~table["connected"]).sum()),
         "games": games,
         **columns("spread", spread),
         **columns("entropy", even),
@@ -273,6 +287,8 @@ def _spearman(first: Any, second: Any) -> Estimate:
     from scipy.stats import spearmanr
 
     count = len(first)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return Estimate(np.nan, np.nan, np.nan, count)
     value = float(spearmanr(first, second).statistic)
     if count < 4 or not abs(value) < 1:
         return Estimate(value, value if count >= 4 else -1.0, value if count >= 4 else 1.0, count)
