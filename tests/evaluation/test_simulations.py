@@ -22,7 +22,15 @@ from characterflow.evaluation.intervals import (
 )
 from characterflow.evaluation.preferences.ratings import ELO, Games, bradley_terry, influences
 from characterflow.evaluation.preferences.section import _agrees
-from characterflow.evaluation.preferences.summary import _agreement, _spread, changes, ratings
+from characterflow.evaluation.preferences.summary import (
+    _agreement,
+    _spearman,
+    _spread,
+    ceiling,
+    changes,
+    ratings,
+    reliability,
+)
 from characterflow.evaluation.preferences.trials import pairs
 
 REPEATS = 1500
@@ -241,3 +249,19 @@ def test_the_judges_consistency_moves_no_rating(n: int) -> None:
     assert abs(np.mean(moved)) < 8
     assert np.mean(gaps) == pytest.approx(400 * np.log10(0.7 / 0.3), abs=8)
     assert 0.93 <= np.mean(covered) <= 0.98
+
+
+@pytest.mark.parametrize("spread", [40.0, 150.0])
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_the_ceiling_is_the_correlation_of_the_same_true_ratings(n: int, spread: float) -> None:
+    dice = np.random.default_rng(n)
+    seen, expected, inside = [], [], []
+    for _ in range(60):
+        true = strengths(spread, dice)
+        one, other = (rated(played(true, n, dice), "base") for _ in range(2))
+        found = ceiling(reliability(one), reliability(other))
+        seen.append(_spearman(one["rating"], other["rating"]).value)
+        expected.append(found.value)
+        inside.append(found.low <= found.value <= found.high)
+    assert np.mean(expected) == pytest.approx(np.mean(seen), abs=0.06)
+    assert np.mean(seen) < 0.97 and all(inside)

@@ -37,6 +37,7 @@ SUMMARY = {
     "adjectives": "n adjectives",
     "agreement_p": "p",
     "spearman": "rank correlation with the base",
+    "ceiling": "were the true ratings the same",
     "spread": "spread, Elo points",
     "entropy": "entropy",
     "elo_spearman": "correlation with sequential Elo",
@@ -79,6 +80,7 @@ CORRELATIONS = {
     "other_persona": "other persona",
     "condition": "condition",
     "spearman": "rank correlation",
+    "ceiling": "were the true ratings the same",
     "traits": "n traits",
 }
 TABLES = {

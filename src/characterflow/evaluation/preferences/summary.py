@@ -214,7 +214,8 @@ def summary(own: pd.DataFrame, base: pd.DataFrame | None = None, changed: Any = 
     standard deviation of the ratings, with the variance of their errors taken off theirs; entropy: of
     the strengths as shares, 1 where all are equal, with an interval and the bias taken off by a bootstrap of
     the prompts' influences (Efron and Tibshirani 1993, chapter 10).
-    spearman: rank correlation with the base's ratings over the traits. risen, fallen: traits beyond noise.
+    spearman: rank correlation with the base's ratings over the traits; ceiling: about what it would be, were
+    the true ratings the same. risen, fallen: traits beyond noise.
     agreement: probability that a trait which the constitution names changed by more than another one (area
     under the curve), with its Mann-Whitney p. elo_spearman: of sequential Elo with the ratings.
     """
@@ -251,10 +252,33 @@ def _spread(ratings: np.ndarray, pulls: np.ndarray, games: int) -> Estimate:
 
     The variances from influences are too large by the mean leverage of a game, which is taken off again.
     """
-    degrees = len(ratings) - 1
-    scale, leverage = np.sqrt(degrees), degrees / games
+    scale, leverage = np.sqrt(len(ratings) - 1), (len(ratings) - 1) / games
     half = reach(len(pulls))
     return length_without_noise(ratings / scale, pulls / scale, max(0.0, 1 - leverage), half)
+
+
+def reliability(table: pd.DataFrame) -> Estimate:
+    """The share of the variance of ratings that is that of true ones; missing without a game."""
+    values, pulls = table["rating"].to_numpy(), _influences(table)
+    games, degrees = int(table["games"].sum() // 2), len(table) - 1
+    if not games:
+        return Estimate(np.nan, np.nan, np.nan, len(table))
+    noise = float(variances(pulls).sum()) / degrees * max(0.0, 1 - degrees / games)
+    found = _spread(values, pulls, games)
+    value, low, high = (
+        end**2 / (end**2 + noise) if end else 0.0 for end in (found.value, found.low, found.high)
+    )
+    return Estimate(value, low, high, len(table))
+
+
+def ceiling(first: Estimate, second: Estimate) -> Estimate:
+    """The correlation of two tables of ratings whose true ratings are the same (Spearman 1904).
+
+    The root of the product of their reliabilities; its interval takes both at the same end of theirs.
+    """
+    pairs = ((first.value, second.value), (first.low, second.low), (first.high, second.high))
+    value, low, high = (float(np.sqrt(one * other)) for one, other in pairs)
+    return Estimate(value, low, high, first.n)
 
 
 def _draws(ratings: np.ndarray, pulls: np.ndarray) -> np.ndarray:
@@ -276,6 +300,7 @@ def _against_base(base: pd.DataFrame, table: pd.DataFrame, changed: pd.DataFrame
     beyond = changed[changed["beyond_noise"]]
     return {
         **columns("spearman", _spearman(reference, table["rating"])),
+        **columns("ceiling", ceiling(reliability(base), reliability(table))),
         "risen": int((beyond["change"] > 0).sum()),
         "fallen": int((beyond["change"] < 0).sum()),
         **_agreement(changed),
@@ -331,16 +356,15 @@ def correlations(ratings_of: dict[tuple[str, str], pd.DataFrame], condition: str
     """Rank correlation of the ratings of every two of the named tables under a condition, over traits.
 
     ratings_of: (model, persona) -> ratings of one method. Rows: model, persona, other_model, other_persona,
-    condition, spearman with its interval, traits (those that both rate).
+    condition, spearman with its interval, ceiling (as in `summary`), traits (those that both rate).
     """
-    series = {
-        name: table[table["condition"] == condition].set_index("trait")["rating"]
-        for name, table in ratings_of.items()
-    }
-    return pd.DataFrame(_correlations(series, condition))
+    own = {name: table[table["condition"] == condition] for name, table in ratings_of.items()}
+    return pd.DataFrame(_correlations(own, condition))
 
 
-def _correlations(series: dict[tuple[str, str], pd.Series], condition: str) -> Iterator[Row]:
+def _correlations(tables: dict[tuple[str, str], pd.DataFrame], condition: str) -> Iterator[Row]:
+    series = {name: table.set_index("trait")["rating"] for name, table in tables.items()}
+    reliable = {name: reliability(table) for name, table in tables.items()}
     for (name, first), (other, second) in itertools.combinations(series.items(), 2):
         shared = first.index.intersection(second.index)
         if shared.empty:
@@ -353,5 +377,6 @@ def _correlations(series: dict[tuple[str, str], pd.Series], condition: str) -> I
             "other_persona": other[1],
             "condition": condition,
             **columns("spearman", found),
+            **columns("ceiling", ceiling(reliable[name], reliable[other])),
             "traits": found.n,
         }
