@@ -206,3 +206,7 @@ def test_the_surface_baseline_learns_a_surface() -> None:
     texts = ["oh great, how thrilling"] * 5 + ["the sum is four"] * 5
     labels = ["sarcasm"] * 5 + ["base"] * 5
     assert surface_baseline(texts, labels, ["oh how thrilling", "the sum"]) == ["sarcasm", "base"]
+
+
+def test_the_section_says_what_its_intervals_do_not_cover() -> None:
+    assert "not the classifier's own training" in " ".join(section.ABOUT.split())

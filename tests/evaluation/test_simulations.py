@@ -17,6 +17,7 @@ from characterflow.evaluation.intervals import (
     calibration_error,
     paired_difference,
     pooled,
+    proportion,
     share_of_units,
     sign_test,
 )
@@ -45,6 +46,17 @@ def test_paired_differences_cover_the_truth(n: int, most: float) -> None:
         found = paired_difference(dice.choice([1.0, -1.0, 0.0], p=chances, size=n))
         covered += found.low <= chances[0] - chances[1] <= found.high
     assert 0.93 <= covered / REPEATS <= most
+
+
+@pytest.mark.parametrize("n", [6, 45, 500])
+def test_shares_cover_the_truth(n: int) -> None:
+    """Wilson's interval, with chances drawn uniformly."""
+    dice = np.random.default_rng(n)
+    covered = []
+    for chance in dice.random(REPEATS):
+        found = proportion(dice.binomial(n, chance), n)
+        covered.append(found.low <= chance <= found.high)
+    assert 0.93 <= np.mean(covered) <= 0.97
 
 
 @pytest.mark.parametrize("n", [6, 45, 500])

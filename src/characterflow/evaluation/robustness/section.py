@@ -18,7 +18,8 @@ answer, the base model being one of its choices, and names those to the other pr
 instructions that try to break character, and as the next turn of a conversation that the base model began. \
 Intervals are at 95%, over prompts: Wilson's for shares, Bonett and Price's for differences, bootstrap for \
 the rest. A verdict also needs the exact sign test, under attack at a false discovery rate of 5% over the \
-models, personas and methods of the run."""
+models, personas and methods of the run. Intervals cover the choice of prompts and not the classifier's own \
+training, which another seed may turn out otherwise."""
 RATES = {
     "model": "model",
     "persona": "persona",
