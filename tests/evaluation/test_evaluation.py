@@ -7,7 +7,7 @@ import pytest
 from characterflow.core.errors import UserError
 from characterflow.evaluation.intervals import bootstrap, proportion
 from characterflow.evaluation.robustness import section, summary
-from characterflow.evaluation.robustness.classifier import prepare, surface_baseline
+from characterflow.evaluation.robustness.classifier import guesses, prepare, surface_baseline
 from characterflow.evaluation.robustness.figures import FIGURES
 from characterflow.evaluation.robustness.responses import split_prompts
 from characterflow.evaluation.robustness.summary import persona_rates
@@ -210,3 +210,21 @@ def test_the_surface_baseline_learns_a_surface() -> None:
 
 def test_the_section_says_what_its_intervals_do_not_cover() -> None:
     assert "not the classifier's own training" in " ".join(section.ABOUT.split())
+
+
+def test_several_classifiers_decide_by_their_mean() -> None:
+    chances = [np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.4, 0.6], [0.3, 0.7]])]
+    found = guesses(chances, ["base", "poet"])
+    assert list(found["predicted"]) == ["base", "poet"]
+    assert found["p_base"] == pytest.approx([0.65, 0.35])
+    assert [list(found[f"seed_{number}"]) for number in (0, 1)] == [["base", "poet"], ["poet", "poet"]]
+    assert set(guesses(chances[:1], ["base", "poet"])) == {"predicted", "p_base", "p_poet"}
+
+
+def test_the_range_over_seeds_stands_beside_macro_f1() -> None:
+    scores = table(0.9)
+    assert pd.isna(summary.method_scores(scores, seed=0).iloc[0]["single"])
+    scores = scores.assign(seed_0=scores["predicted"], seed_1=scores["label"])
+    found = summary.method_scores(scores, seed=0).iloc[0]
+    assert found["single_low"] == pytest.approx(found["macro_f1"]) and found["single_high"] == 1
+    assert found["single"] == pytest.approx((found["macro_f1"] + 1) / 2)

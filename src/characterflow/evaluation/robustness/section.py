@@ -33,6 +33,7 @@ F1 = {
     "model": "model",
     "method": "method",
     "macro_f1": "macro F1",
+    "single": "of single classifiers: mean, lowest, highest",
     "accuracy": "accuracy",
     "surface_macro_f1": "macro F1 of words alone",
     "calibration_error": "calibration error",

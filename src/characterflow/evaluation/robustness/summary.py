@@ -1,9 +1,9 @@
 """From the classifier's scores to the numbers that people read.
 
 Scores are tables with persona ("base" for the base model's rows), method, instruction, prompt_id, label,
-predicted, surface, and the classes' probabilities as p_<class>. Macro F1 and accuracy of a method are over
-its personas and the base's responses under the same instruction. Intervals are over prompts, because the
-responses to one prompt are not independent.
+predicted, surface, the classes' probabilities as p_<class>, and seed_<number>, what each of several
+classifiers predicted. Macro F1 and accuracy of a method are over its personas and the base's responses under
+the same instruction. Intervals are over prompts, because the responses to one prompt are not independent.
 """
 
 from typing import Any
@@ -138,7 +138,11 @@ def with_q(attacks: pd.DataFrame) -> pd.DataFrame:
 
 
 def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Macro F1 and accuracy on plain responses per method, those of the surface baseline, and calibration."""
+    """Macro F1 and accuracy on plain responses per method, those of the surface baseline, and calibration.
+
+    single: mean macro F1 of the single classifiers where several decided together, with the lowest and the
+    highest of them; else missing.
+    """
     rows = []
     for method in methods_of(scores):
         table = _with_base(under(scores, PLAIN), method)
@@ -151,6 +155,7 @@ def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
             {
                 "method": method,
                 **columns("macro_f1", f1),
+                **columns("single", _single(table, seed)),
                 **columns("accuracy", accuracy),
                 **columns("surface_macro_f1", surface_f1),
                 **columns("surface_accuracy", surface_accuracy),
@@ -160,6 +165,14 @@ def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _single(table: pd.DataFrame, seed: int) -> Estimate:
+    """Macro F1 of single classifiers: mean, lowest, highest, and how many they are."""
+    found = [quality(table, name, seed)[0].value for name in table.columns if name.startswith("seed_")]
+    if not found:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return Estimate(float(np.mean(found)), min(found), max(found), len(found))
 
 
 def instruction_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
