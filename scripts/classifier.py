@@ -2,11 +2,13 @@
 
 In: the responses of the base and of every persona of one model; a persona's may be in several files.
 Out: a Parquet table of all responses to the test prompts, plain, attacked and continued, with persona,
-method, instruction, prompt_id, response, label, predicted, surface (the baseline's guess) and the probability
-of each class. --settings: ClassifierSettings of characterflow.evaluation.robustness.settings.
+method, instruction, prompt_id, response, label, surface (the baseline's guess), predicted, the probability of
+each class, and what each of several classifiers predicted.
+--settings: ClassifierSettings of characterflow.evaluation.robustness.settings.
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from characterflow.core.job import parser, progress, run
@@ -32,13 +34,15 @@ def main(arguments) -> None:
     classes = sorted(train["label"].unique())
     progress(f"{len(classes)} classes, {len(train)} responses to train on, {len(test)} to score")
     texts, labels = list(train["response"]), list(train["label"])
-    with tempfile.TemporaryDirectory() as work:
-        trainer = classifier.fine_tune(arguments.model, texts, labels, classes, settings, Path(work))
-    chances = classifier.probabilities(trainer, list(test["response"]), settings.max_tokens)
+    chances = []
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        own = replace(settings, seed=seed)
+        with tempfile.TemporaryDirectory() as work:
+            trainer = classifier.fine_tune(arguments.model, texts, labels, classes, own, Path(work))
+        chances.append(classifier.probabilities(trainer, list(test["response"]), settings.max_tokens))
     scores = test.assign(
-        predicted=[classes[index] for index in chances.argmax(axis=1)],
         surface=classifier.surface_baseline(texts, labels, list(test["response"])),
-        **{f"p_{name}": chances[:, index] for index, name in enumerate(classes)},
+        **classifier.guesses(chances, classes),
     )
     with atomic_file(arguments.output) as temporary:
         scores.to_parquet(temporary, index=False)

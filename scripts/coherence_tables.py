@@ -15,7 +15,7 @@ def main(arguments) -> None:
     from characterflow.core.files import read_jsonl
     from characterflow.core.settings import read_settings
     from characterflow.evaluation.coherence.settings import TablesSettings
-    from characterflow.evaluation.coherence.summary import summary
+    from characterflow.evaluation.coherence.summary import summary, with_q
     from characterflow.evaluation.tables import write_table
 
     settings = read_settings(TablesSettings, arguments.settings)
@@ -25,7 +25,7 @@ def main(arguments) -> None:
         table.insert(0, "model", model)
         table.insert(1, "persona", persona)
         tables.append(table)
-    write_table(pd.concat(tables, ignore_index=True), arguments.output)
+    write_table(with_q(pd.concat(tables, ignore_index=True)), arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Rules preference_ratings and base_preference_ratings: ratings of traits from a judge's verdicts.
 
-In: verdicts. Out: ratings (Parquet: method, condition, trait, rating, its interval and bootstrap draws,
-games, elo, elo_order_sd), and how the judge did (Parquet: method, condition, counts and shares).
+In: verdicts. Out: ratings (Parquet: method, condition, trait, rating, its interval, the influence of each
+prompt, connected, games, elo, elo_order_sd), and how the judge did (Parquet: method, condition, counts and
+shares).
 --settings: RatingsSettings of characterflow.evaluation.preferences.settings.
 """
 

@@ -21,10 +21,10 @@ def main(arguments) -> None:
     models, seed = settings.models, settings.seed
     scores = {model: pd.read_parquet(path) for model, path in zip(models, arguments.scores, strict=True)}
     tables = {
-        "rates": lambda table: summary.persona_rates(table, seed),
+        "rates": summary.persona_rates,
         "f1": lambda table: summary.method_scores(table, seed),
         "instructions": lambda table: summary.instruction_scores(table, seed),
-        "attacks": lambda table: summary.attack_rates(table, seed),
+        "attacks": summary.attack_rates,
         "classes": lambda table: summary.class_scores(table, seed),
         "confusion": summary.confusion,
         "calibration": summary.calibration,
@@ -35,7 +35,9 @@ def main(arguments) -> None:
             part = summarise(table)
             part.insert(0, "model", model)
             parts.append(part)
-        write_table(pd.concat(parts, ignore_index=True), arguments.folder / f"robustness_{name}.csv")
+        whole = pd.concat(parts, ignore_index=True)
+        whole = summary.with_q(whole) if name == "attacks" else whole
+        write_table(whole, arguments.folder / f"robustness_{name}.csv")
 
 
 if __name__ == "__main__":

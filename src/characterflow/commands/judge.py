@@ -101,4 +101,5 @@ def _calibration(found: "Calibration | None") -> str:
     if found is None:
         return "calibration: no sampled verdicts"
     bins = "; ".join(f"{sure:.0%} sure: {right.value:.0%} right of {right.n}" for sure, right in found.bins)
-    return f"calibration error {found.error:.2f}, Brier score {found.brier:.2f} ({bins})"
+    error = f"{found.error.value:.2f} ({found.error.low:.2f} to {found.error.high:.2f}, n {found.error.n})"
+    return f"calibration error {error}, Brier score {found.brier:.2f} ({bins})"

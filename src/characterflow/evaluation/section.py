@@ -3,18 +3,19 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from characterflow.evaluation.intervals import ALPHA
+
 FEWEST_COUNTED = 2  # findings that are worth a count
-ALPHA = 0.05  # of intervals at 95%, the share that misses
 
 
 @dataclass(frozen=True)
 class Finding:
     """One result in plain words, with its interval and n in the text.
 
-    shown: whether the result is beyond noise; None where that is not the question. persona is empty for
-    a result about a model as a whole. value: the number in a few characters with its interval, such as
-    "83% (71 to 91)", for the comparison of models and personas; at most one finding of a section has a value
-    for the same model and persona.
+    shown: whether the result is beyond noise; None where that is not the question. by_luck: how often its
+    criterion says so where there is no effect. persona is empty for a result about a model as a whole.
+    value: the number in a few characters with its interval, such as "83% (71 to 91)", for the comparison of
+    models and personas; at most one finding of a section has a value for the same model and persona.
     """
 
     text: str
@@ -22,6 +23,7 @@ class Finding:
     persona: str = ""
     shown: bool | None = None
     value: str = ""
+    by_luck: float = ALPHA
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Section:
         if len(tested) < FEWEST_COUNTED:
             return ""
         shown = sum(bool(finding.shown) for finding in tested)
-        text = f"{shown} of {len(tested)} headline numbers are beyond noise"
-        by_luck = round(ALPHA * len(tested))
-        return f"{text}; with no effect anywhere about {by_luck} would be." if by_luck else f"{text}."
+        by_luck = round(sum(finding.by_luck for finding in tested))
+        expected = f"about {by_luck}" if by_luck else "less than one"
+        return (
+            f"{shown} of {len(tested)} headline numbers are beyond noise; with no effect anywhere {expected} "
+            "would be."
+        )

@@ -21,13 +21,13 @@ from characterflow.evaluation.capabilities.summary import (
     AVERAGE,
     OWN,
     Task,
-    adjusted,
     others,
     read_scores,
     table,
     task_of,
 )
 from characterflow.evaluation.figures import save
+from characterflow.evaluation.intervals import adjusted
 from characterflow.evaluation.tables import write_table
 from characterflow.planning.stages import jobs, load, load_files
 from tiny_models import tiny_adapter, tiny_model

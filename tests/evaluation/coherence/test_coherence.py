@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
@@ -18,9 +19,10 @@ from characterflow.engines.base import Completion, Request
 from characterflow.evaluation.coherence import section as report
 from characterflow.evaluation.coherence.figures import win_rates
 from characterflow.evaluation.coherence.settings import verdicts_settings
-from characterflow.evaluation.coherence.summary import outcomes, summary
+from characterflow.evaluation.coherence.summary import outcomes, summary, with_q
 from characterflow.evaluation.coherence.verdicts import coherence_samples, plain_answers
 from characterflow.evaluation.figures import save
+from characterflow.evaluation.intervals import share
 from characterflow.planning import stages
 from tiny_models import tiny_model
 
@@ -151,6 +153,7 @@ def test_identical_answers_are_ties_and_nobody_is_asked() -> None:
     assert row["ties"] == len(ties) > 0
     assert row["ties"] + row["consistent"] == row["prompts"] == 20
     assert row["win_rate"] == 1
+    assert row["won_of_all"] == row["wins"] / 20 and row["lost_of_all"] == 0
 
 
 def test_a_pair_that_lacks_a_verdict_is_counted_and_not_used() -> None:
@@ -194,8 +197,6 @@ COUNTS = {"prompts": 100, "ties": 0, "unparsed": 0, "first_share": 0.5, "unequal
 
 
 def table_row(persona: str, rival: str, wins: int, consistent: int, inconsistent: int) -> Row:
-    from characterflow.evaluation.intervals import share
-
     return {
         "model": "m",
         "persona": persona,
@@ -204,6 +205,10 @@ def table_row(persona: str, rival: str, wins: int, consistent: int, inconsistent
         "consistent": consistent,
         "inconsistent": inconsistent,
         **share("win_rate", wins, consistent),
+        **share("won_of_all", wins, 100),
+        **share("lost_of_all", consistent - wins, 100),
+        "p": (p := float(binomtest(wins, consistent).pvalue) if consistent else None),
+        "q": p,
         **share("inconsistent_share", inconsistent, consistent + inconsistent),
     }
 
@@ -225,13 +230,30 @@ def test_the_section_says_what_is_shown_and_what_is_not(table: Path) -> None:
     section = report.section(table, {"judge": {"model": "j"}})
     assert [finding.shown for finding in section.findings] == [True, True, False, False]
     assert section.findings[0].text.startswith(
-        "More coherent than prompted (95% interval 65% to 83%, n = 80)"
+        "More coherent than prompted (95% interval 65% to 83%, n = 80, q = 8.6e-06)"
     )
+    assert "of all pairs it won 60% (50% to 69%) and lost 20% (13% to 29%)" in section.findings[0].text
     assert section.findings[1].text.startswith("Less coherent than distilled")
     assert "no verdict was consistent" in section.findings[3].text
     assert "97 were judged inconsistently, 3 had no verdict" in section.findings[3].text
     assert [bool(finding.value) for finding in section.findings] == [True, False, True, False]
     assert section.findings[0].value == "75% (65 to 83)"
+
+
+def test_many_comparisons_make_a_difference_harder_to_show() -> None:
+    """15 of 20 is p = 0.04: shown alone, and not among 99 comparisons."""
+    rows = [table_row("dry", "prompted", 15, 20, 0), *[table_row("wet", "prompted", 10, 20, 0)] * 98]
+    alone, among = (with_q(pd.DataFrame(rows[:count])).to_dict("records") for count in (1, 99))
+    assert report.finding(alone[0], "prompted", 1).shown
+    found = report.finding(among[0], "prompted", 99)
+    assert not found.shown and found.text.startswith("No difference to prompted is shown")
+    assert found.by_luck == pytest.approx(0.05 / 99)
+
+
+def test_five_of_five_is_no_verdict() -> None:
+    """Wilson's interval is above one half, and p = 0.06."""
+    row = table_row("dry", "prompted", 5, 5, 0)
+    assert row["win_rate_low"] > 0.5 and not report.finding(row, "prompted", 1).shown
 
 
 def test_warnings_name_a_weak_judge_missing_verdicts_and_intervals_over_one_half(table: Path) -> None:

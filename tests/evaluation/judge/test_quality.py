@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from characterflow.command_line import main
@@ -42,7 +43,7 @@ def test_a_perfect_judge() -> None:
         found = quality(kind, rows)
         assert found.accuracy and found.consistent and found.first
         assert (found.accuracy.value, found.consistent.value, found.first.value) == (1.0, 1.0, 0.5)
-        assert found.accuracy.n == 2 * ITEMS and found.consistent.n == ITEMS
+        assert found.accuracy.n == ITEMS and found.consistent.n == ITEMS
         assert found.no_verdict == (0, 2 * ITEMS)
 
 
@@ -58,6 +59,13 @@ def test_answers_without_a_verdict_are_counted_and_not_scored() -> None:
     assert found.consistent is None
     assert found.no_verdict == (ITEMS, 2 * ITEMS)
     assert quality(TRAITS, verdicts(lambda row: None)).accuracy is None
+
+
+def test_both_orders_of_an_item_are_one_item() -> None:
+    """A judge that gets half the items wrong in both orders knows 12 things, not 24."""
+    found = quality(TRAITS, verdicts(lambda row: row["right"] if int(row["item"][1:]) < 6 else "neither"))
+    assert found.accuracy and found.accuracy.value == 0.5
+    assert found.accuracy.high - found.accuracy.low >= 0.5
 
 
 def test_calibration_by_hand() -> None:
@@ -76,7 +84,11 @@ def test_calibration_by_hand() -> None:
         (0.75, 1.0, 3),
         (1.0, pytest.approx(6 / 9), 9),
     ]
-    assert found.error == pytest.approx(3 / 12 * 0.25 + 9 / 12 * (1 - 6 / 9))
+    squares = 3 / 12 * 0.25**2 + 9 / 12 * (1 - 6 / 9) ** 2
+    gaps = np.array([[0.25, 0]] * 3 + [[0, 0]] * 6 + [[0, -1]] * 3)  # of the items, in the two bins
+    noise = (gaps.var(axis=0, ddof=1) * 12 / [3 * 12, 9 * 12]).sum()
+    assert found.error.value == pytest.approx(np.sqrt(squares - noise)) and found.error.n == 12
+    assert found.error.low <= found.error.value <= found.error.high
     assert found.brier == pytest.approx((6 * 0 + 3 * 1 + 3 * 0.0625) / 12)
     assert calibration(verdicts(judge)) is None
 
@@ -120,4 +132,4 @@ def test_the_command_scores_a_model(
         main()
     printed = capsys.readouterr().out
     assert not ended.value.code
-    assert "n 6" in printed and "0 of 6" in printed and "calibration error" in printed
+    assert "n 3" in printed and "0 of 6" in printed and "calibration error" in printed

@@ -7,16 +7,24 @@ import numpy as np
 import pytest
 
 from characterflow.core.errors import UserError
+from characterflow.evaluation.intervals import reach
 from characterflow.evaluation.preferences.ratings import (
     ELO,
     Games,
     bradley_terry,
     check_connected,
     entropy,
-    resampled,
+    influences,
     sequential_elo,
+    variances,
 )
-from characterflow.evaluation.preferences.trials import load_traits, pairs, trait_verdict_samples, trial_rows
+from characterflow.evaluation.preferences.trials import (
+    load_traits,
+    pairs,
+    says,
+    trait_verdict_samples,
+    trial_rows,
+)
 
 TRAITS = [f"trait-{letter}" for letter in "abcdefghijklmnop"]
 
@@ -79,9 +87,10 @@ def test_known_strengths_are_recovered_at_the_stated_coverage() -> None:
     for seed in range(20):
         strengths = np.random.default_rng(seed).normal(0, 150, len(TRAITS))
         strengths -= strengths.mean()
-        ratings, drawn = resampled(simulated(strengths, rounds=60, seed=seed), resamples=200, seed=seed)
-        low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-        covered.append((low <= strengths) & (strengths <= high))
+        played = simulated(strengths, rounds=60, seed=seed)
+        ratings = bradley_terry(played)
+        half = reach(played.prompts) * np.sqrt(variances(influences(played, ratings)))
+        covered.append(np.abs(ratings - strengths) <= half)
         assert np.corrcoef(ratings, strengths)[0, 1] > 0.9
     share, count = np.mean(covered), np.size(covered)
     assert abs(share - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count) + 0.02, share
@@ -124,3 +133,18 @@ def test_every_answer_is_judged_in_both_orders() -> None:
     assert listed.key["choices"] == swapped.key["choices"][::-1] == (design[0]["first"], design[0]["second"])
     empty = trait_verdict_samples([{**answer, "response": " "}], design, seed=0)
     assert [sample.key["verdict"] for sample in empty] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "said"),
+    [
+        ("Let me explain.", "plain", False),
+        ("Plain, then.", "plain", True),
+        ("It is plain-spoken.", "plain", True),
+        ("A kindness, boldly put.", "kind", False),
+        ("Down to earth: a down-to-earth reply.", "down-to-earth", True),
+        ("Naïve? No.", "naïve", True),
+    ],
+)
+def test_a_trait_is_named_by_its_word_alone(text: str, word: str, said: bool) -> None:
+    assert says(text, word) is said

@@ -10,7 +10,7 @@ import pytest
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.evaluation.figures import save
-from characterflow.evaluation.intervals import Estimate
+from characterflow.evaluation.intervals import Estimate, columns
 from characterflow.evaluation.preferences.figures import correlation_map, distributions, top_changes
 from characterflow.evaluation.preferences.ratings import ELO
 from characterflow.evaluation.preferences.section import finding, section, warnings
@@ -76,7 +76,7 @@ def rated() -> dict[str, pd.DataFrame]:
         "base": trials(verdicts({}, "base", 1)),
         "persona": trials(verdicts(RISEN, "persona", 2)),
     }
-    return {name: ratings(table, name, seed=0, resamples=100) for name, table in made.items()}
+    return {name: ratings(table, name, seed=0) for name, table in made.items()}
 
 
 def test_two_orders_make_a_score() -> None:
@@ -98,7 +98,10 @@ def test_two_orders_make_a_score() -> None:
 
 def test_a_judge_that_always_names_the_first_word_moves_no_rating() -> None:
     table = trials(verdicts(RISEN, "persona", 2, bias=1.0))
-    assert np.allclose(ratings(table, "test", seed=0, resamples=3)["rating"], 0, atol=0.1)
+    made = ratings(table, "test", seed=0)
+    assert np.allclose(made["rating"], 0, atol=0.1) and not made["connected"].any()
+    assert made["rating_low"].isna().all() and pd.isna(summary(made).iloc[0]["spread"])
+    assert not changes(made.assign(method="base"), made, ())["beyond_noise"].any()
     found = judging(table).iloc[0]
     assert (found["inconsistent"], found["first_shown"]) == (1, 1)
 
@@ -108,14 +111,14 @@ def test_silence_is_counted_and_left_out() -> None:
     found = judging(table).iloc[0]
     assert found["verdicts"] == table["score"].notna().sum() < found["trials"]
     assert found["unparsed_low"] < 1 - 0.8**2 < found["unparsed_high"]
-    made = ratings(table, "test", seed=0, resamples=3)
-    assert made["games"].sum() == 2 * found["verdicts"]
+    made = ratings(table, "test", seed=0)
+    assert made["games"].sum() == 2 * found["verdicts"]  # none contradicts itself
 
 
 def test_verdicts_that_connect_nothing_are_told() -> None:
     table = trials(verdicts({}, "base", 3, silent=1.0))
     with pytest.raises(UserError, match=r"here: base, feels: 0 trials with a verdict do not connect all 12"):
-        ratings(table, "here", seed=0, resamples=3)
+        ratings(table, "here", seed=0)
 
 
 def test_changes_are_found_and_nothing_else(rated: dict[str, pd.DataFrame]) -> None:
@@ -132,10 +135,10 @@ def test_changes_are_found_and_nothing_else(rated: dict[str, pd.DataFrame]) -> N
 
 
 def test_without_a_change_few_are_taken_for_one() -> None:
-    base = ratings(trials(verdicts(RISEN, "base", 4)), "base", seed=0, resamples=100)
+    base = ratings(trials(verdicts(RISEN, "base", 4)), "base", seed=0)
     discovered = 0
     for seed in range(5, 11):
-        own = ratings(trials(verdicts(RISEN, "persona", seed)), "own", seed=0, resamples=100)
+        own = ratings(trials(verdicts(RISEN, "persona", seed)), "own", seed=0)
         discovered += changes(base, own, ()).query("beyond_noise").shape[0]
     assert discovered <= 4  # of 72; one shared base makes the six comparisons depend on each other
 
@@ -213,7 +216,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _rate(folder: Path, rows: dict[str, list[Row]]) -> None:
     (folder / "evaluation").mkdir(parents=True)
     table = pd.concat([trials(own) for own in rows.values()])
-    made = ratings(table, str(folder), seed=0, resamples=50)
+    made = ratings(table, str(folder), seed=0)
     made.to_parquet(folder / "evaluation" / "preference_ratings.parquet")
     judging(table).to_parquet(folder / "evaluation" / "preference_judging.parquet")
 
@@ -224,7 +227,7 @@ def test_the_tables_of_a_run(results: Path) -> None:
     assert len(read["preferences_changes"]) == 2 * 2 * 2 * len(TRAITS)
     assert len(read["preferences_summary"]) == len(read["preferences_judging"]) == 2 * (1 + 2 * 2)
     assert len(read["preferences_correlations"]) == 6 * 5 / 2
-    assert "draws" not in read["preferences_ratings"]
+    assert "influences" not in read["preferences_ratings"]
     counts = pd.read_csv(results / "tables" / "preferences_summary.csv", dtype=str, keep_default_na=False)
     whole = counts[["risen", "fallen", "adjectives"]].stack()
     assert set(whole.str.fullmatch(r"\d*")) == {True} and (whole == "").any() and (whole != "").any()
@@ -250,24 +253,27 @@ def test_a_weak_judge_is_warned_of() -> None:
         **shown,
         "trials": 100,
         "verdicts": 80,
-        "unparsed": 0.2,
-        "inconsistent": 0.45,
-        "inconsistent_high": 0.55,
-        "named": 0.3,
+        "prompts": 40,
+        **columns("unparsed", Estimate(0.2, 0.1, 0.3, 40)),
+        **columns("inconsistent", Estimate(0.45, 0.35, 0.55, 40)),
+        **columns("named", Estimate(0.3, 0.2, 0.4, 40)),
     }
-    texts = warnings([weak], [{**shown, "risen": 0, "fallen": 0}], "judge")
+    counted = {**shown, "traits": 12, "unconnected": 0}
+    texts = warnings([weak], [{**counted, "risen": 0, "fallen": 0}], "judge")
     for expected in (
         "contradicted itself",
-        "45% of 80 trials",
-        "20% of 100 trials lack",
-        "30% of 100 trials",
+        "45% (35% to 55%) of 80 trials",
+        "20% (10% to 30%) of 100 trials lack",
+        "30% (20% to 40%) of 100 trials",
     ):
         assert any(expected in text for text in texts), expected
     assert any("No rating changed beyond noise: m p persona, feels" in text for text in texts)
     base = {**weak, "persona": "base", "method": "base"}
     assert any("easy: m base, feels." in text for text in warnings([base], [], "judge"))
     fine = {**weak, "unparsed": 0.0, "inconsistent_high": 0.2, "named": 0.0}
-    assert warnings([fine], [{**shown, "risen": 1, "fallen": 0}], "judge") == []
+    assert warnings([fine], [{**counted, "risen": 1, "fallen": 0}], "judge") == []
+    (apart,) = warnings([fine], [{**counted, "risen": 1, "fallen": 0, "unconnected": 5}], "judge")
+    assert apart.startswith("No chain of consistent verdicts connects up to 5 of 12 traits")
 
 
 def test_a_finding_without_a_change() -> None:
@@ -277,15 +283,18 @@ def test_a_finding_without_a_change() -> None:
         "method": "persona",
         "traits": 12,
         "games": 300,
+        "consistent": 0.6,
         "risen": 0.0,
         "fallen": 0.0,
         "agreement": 0.6,
         "agreement_low": 0.4,
         "agreement_high": 0.8,
+        "agreement_p": 0.4,
         "adjectives": 3.0,
     }
     found = finding(row, [], "persona")
     assert found.shown is False and found.value == "60% (40 to 80)"
+    assert "300 consistent verdicts, 60% of those in both orders)" in found.text
     assert "0 rose and 0 fell beyond noise" in found.text and "is not shown to agree" in found.text
 
 

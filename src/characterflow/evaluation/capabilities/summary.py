@@ -17,13 +17,11 @@ import pandas as pd
 from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_json, read_jsonl
-from characterflow.evaluation.intervals import proportion
+from characterflow.evaluation.intervals import Normal, Z, adjusted, proportion
 
 OWN, AVERAGE = "this run", "average"
 PAIRED, UNPAIRED = "paired", "unpaired"
-Z = 1.959964  # of a normal distribution's middle 95%
 LEVEL = 0.05  # of false discoveries among the differences that are called a loss
-PSEUDO = 2  # made-up questions
 ROUNDING = 1e-6
 COLUMNS = (
     "source",
@@ -77,15 +75,6 @@ class Measured:
     method: str
     file: Path
     scores: pd.DataFrame = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Normal:
-    """A number with the standard error of its normal approximation, and the questions behind it."""
-
-    value: float
-    standard_error: float
-    n: int
 
 
 def read_scores(model: str, persona: str, method: str, file: Path) -> Measured:
@@ -207,14 +196,6 @@ def _difference(one: Measured, base: Measured, task: Task, metric: str) -> Row:
     raw = [gap for _, gap in gaps.groupby(both["task"])]
     value = float(np.mean([gap.mean() for gap in raw]))
     return _compared(value, _combined([adjusted(gap.to_numpy()) for gap in raw]), PAIRED)
-
-
-def adjusted(gaps: np.ndarray) -> Normal:
-    """Bonett and Price's adjusted mean of paired differences between -1 and 1."""
-    n = len(gaps) + PSEUDO
-    mean = gaps.sum() / n
-    variance = ((gaps**2).sum() + PSEUDO) / n - mean**2
-    return Normal(float(mean), float(np.sqrt(variance / n)), len(gaps))
 
 
 def _compared(difference: float, normal: Normal, pairing: str) -> Row:

@@ -6,20 +6,25 @@ from typing import Any
 import pandas as pd
 
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import proportion
+from characterflow.evaluation.intervals import ALPHA, Estimate, pooled
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
 CHANCE = 0.5  # what a judge that tosses a coin for each order has in verdicts that disagree
 ABOUT = """\
 A judge reads the traits, a held-out prompt and two answers to it, the full persona's and another method's, \
 and says which is the more coherent and fitting embodiment of the traits. It is asked in both orders; a win \
-counts where both verdicts agree. Intervals are Wilson's, at 95%."""
+counts where both verdicts agree. Intervals are Wilson's, at 95%; a verdict also needs the exact binomial \
+test, at a false discovery rate of 5% over all comparisons of the run."""
 HEADINGS = {
     "model": "model",
     "persona": "persona",
     "rival": "against",
     "win_rate": "wins of the full persona",
     "consistent": "of n consistent",
+    "won_of_all": "won of all pairs",
+    "lost_of_all": "lost of all pairs",
+    "p": "p",
+    "q": "q",
     "inconsistent_share": "inconsistent",
     "inconsistent": "n inconsistent",
     "unparsed": "n without a verdict",
@@ -42,7 +47,7 @@ def section(results: Path, run: dict[str, Any]) -> Section:
         title="Coherence",
         about=f"{ABOUT} The judge: {judge}.",
         measure=f"answers judged the better embodiment, against {headline}",
-        findings=[finding(row, headline) for row in rows],
+        findings=[finding(row, headline, len(rows)) for row in rows],
         warnings=warnings(rows, judge),
         figures=[
             Figure(
@@ -56,8 +61,11 @@ def section(results: Path, run: dict[str, Any]) -> Section:
     )
 
 
-def finding(row: Row, headline: str) -> Finding:
-    """One comparison in plain words; the headline rival's has the value for the comparison of personas."""
+def finding(row: Row, headline: str, comparisons: int) -> Finding:
+    """One comparison in plain words; the headline rival's has the value for the comparison of personas.
+
+    comparisons: how many the run makes.
+    """
     counts = (
         f"of {row['prompts']} pairs {row['inconsistent']} were judged inconsistently, "
         f"{row['unparsed']} had no verdict, {row['ties']} were identical"
@@ -67,12 +75,19 @@ def finding(row: Row, headline: str) -> Finding:
         return Finding(text, row["model"], row["persona"], shown=False)
     interval = f"{row['win_rate_low']:.0%} to {row['win_rate_high']:.0%}"
     text = (
-        f"{_verdict(row)} (95% interval {interval}, n = {row['consistent']}): the full persona's answer won "
-        f"{row['win_rate']:.0%} of the consistent verdicts against {row['rival']}; {counts}."
+        f"{_verdict(row)} (95% interval {interval}, n = {row['consistent']}, q = {row['q']:.2g}): the full "
+        f"persona's answer won {row['win_rate']:.0%} of the consistent verdicts against {row['rival']}, "
+        f"and of all pairs it won {_of_all(row, 'won')} and lost {_of_all(row, 'lost')}; {counts}."
     )
     short = f"{row['win_rate']:.0%} ({100 * row['win_rate_low']:.0f} to {100 * row['win_rate_high']:.0f})"
     value = short if row["rival"] == headline else ""
-    return Finding(text, row["model"], row["persona"], shown=_apart(row), value=value)
+    by_luck = ALPHA / comparisons
+    return Finding(text, row["model"], row["persona"], shown=_apart(row), value=value, by_luck=by_luck)
+
+
+def _of_all(row: Row, what: str) -> str:
+    value, low, high = (row[f"{what}_of_all{part}"] for part in ("", "_low", "_high"))
+    return f"{value:.0%} ({low:.0%} to {high:.0%})"
 
 
 def warnings(rows: list[Row], judge: str) -> list[str]:
@@ -82,12 +97,13 @@ def warnings(rows: list[Row], judge: str) -> list[str]:
     open_ = [row for row in rows if not row["consistent"] or not _apart(row)]
     texts = []
     if weak:
-        judged = sum(row["consistent"] + row["inconsistent"] for row in weak)
-        share = proportion(sum(row["inconsistent"] for row in weak), judged)
+        judged = [row["consistent"] + row["inconsistent"] for row in weak]
+        share = pooled([_inconsistent(row) for row in weak], judged)
         texts.append(
             f"The judge {judge} contradicted itself under swapped order on {share.value:.0%} of the pairs "
-            f"(95% interval {share.low:.0%} to {share.high:.0%}, n = {judged}) in the comparisons where that "
-            f"is not shown to be less than a coin's 50%: {_names(weak)}. These verdicts are worth little."
+            f"(95% interval {share.low:.0%} to {share.high:.0%}, n = {sum(judged)}) in the comparisons where "
+            f"that is not shown to be less than a coin's 50%: {_names(weak)}. These verdicts are worth "
+            "little."
         )
     if unparsed:
         lacking = sum(row["unparsed"] for row in unparsed)
@@ -96,8 +112,13 @@ def warnings(rows: list[Row], judge: str) -> list[str]:
             f"least one order and count for neither side: {_names(unparsed)}."
         )
     if open_:
-        texts.append(f"The interval of the win rate covers 50%, so no difference is shown: {_names(open_)}.")
+        texts.append(f"No difference is shown, all comparisons of the run considered: {_names(open_)}.")
     return texts
+
+
+def _inconsistent(row: Row) -> Estimate:
+    value, low, high = (row[f"inconsistent_share{part}"] for part in ("", "_low", "_high"))
+    return Estimate(value, low, high, row["prompts"])
 
 
 def _names(rows: list[Row]) -> str:
@@ -105,7 +126,8 @@ def _names(rows: list[Row]) -> str:
 
 
 def _apart(row: Row) -> bool:
-    return bool(row["win_rate_low"] > CHANCE or row["win_rate_high"] < CHANCE)
+    apart = row["win_rate_low"] > CHANCE or row["win_rate_high"] < CHANCE
+    return bool(apart and row["q"] <= ALPHA)
 
 
 def _verdict(row: Row) -> str:

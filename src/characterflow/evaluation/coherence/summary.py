@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from characterflow.configuration.methods import PERSONA
 from characterflow.core.files import Row
 from characterflow.evaluation.coherence.verdicts import IDENTICAL, PERSONA_FIRST, RIVAL_FIRST
-from characterflow.evaluation.intervals import share
+from characterflow.evaluation.intervals import adjusted_p, share
 from characterflow.evaluation.judge.verdicts import LABELS
 
 TIE, UNPARSED, INCONSISTENT = "tie", "unparsed", "inconsistent"
@@ -54,7 +55,9 @@ def summary(rows: Iterable[Row]) -> pd.DataFrame:
     """One row a rival: counts of the pairs' outcomes, and shares with 95% Wilson intervals.
 
     prompts = ties + consistent + inconsistent + unparsed; consistent = wins + losses.
-    win_rate: wins among consistent pairs. inconsistent_share: among pairs with two verdicts.
+    win_rate: wins among consistent pairs; p: two-sided, of the exact test that wins and losses are as likely.
+    won_of_all, lost_of_all: wins and losses among all prompts.
+    inconsistent_share: among pairs with two verdicts.
     first_share: how often the reply shown first won, 0.5 without position bias; the two verdicts of a pair
     are not independent, so its interval counts the pair once. longer_share: how often the longer answer won,
     among the `unequal` consistent pairs of unequal length. A share of nothing is missing.
@@ -68,7 +71,14 @@ def summary(rows: Iterable[Row]) -> pd.DataFrame:
     )
 
 
+def with_q(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `summary` of a whole run, and q: p adjusted for their number."""
+    return table.assign(q=adjusted_p(table["p"]))
+
+
 def _counts(rival: str, pairs: pd.DataFrame) -> dict[str, float | int]:
+    from scipy.stats import binomtest
+
     counted = pairs["outcome"].value_counts()
     number = {name: int(counted.get(name, 0)) for name in (PERSONA, rival, TIE, INCONSISTENT, UNPARSED)}
     consistent = number[PERSONA] + number[rival]
@@ -81,6 +91,9 @@ def _counts(rival: str, pairs: pd.DataFrame) -> dict[str, float | int]:
         "wins": number[PERSONA],
         "losses": number[rival],
         **share("win_rate", number[PERSONA], consistent),
+        **share("won_of_all", number[PERSONA], len(pairs)),
+        **share("lost_of_all", number[rival], len(pairs)),
+        "p": float(binomtest(number[PERSONA], consistent).pvalue) if consistent else np.nan,
         "inconsistent": number[INCONSISTENT],
         **share("inconsistent_share", number[INCONSISTENT], judged),
         "unparsed": number[UNPARSED],

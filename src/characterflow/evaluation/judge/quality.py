@@ -7,13 +7,14 @@ comparisons.jsonl (which of two replies is the better embodiment of some traits)
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from characterflow.core.files import Row, read_jsonl
 from characterflow.engines.base import seed_of
 from characterflow.engines.generation import Sample
-from characterflow.evaluation.intervals import Estimate, proportion
+from characterflow.evaluation.intervals import Estimate, calibration_error, proportion, share_of_units
 from characterflow.evaluation.judge.verdicts import (
     LABELS,
     comparison_question,
@@ -29,7 +30,9 @@ BINS = 5  # of confidence, from a half to one
 
 @dataclass(frozen=True)
 class Quality:
-    """A judge on one kind of question; shares with 95% intervals.
+    """A judge on one kind of question; shares with 95% intervals, whose n is the items.
+
+    An item asked in both orders is one item.
 
     accuracy: right verdicts, of all that are verdicts. first: verdicts for what stood first; a half without
     a bias. consistent: items that got the same verdict in both orders, of those with two verdicts.
@@ -50,11 +53,12 @@ class Calibration:
     """Whether the judge's repeated verdicts tell how sure it can be.
 
     An item's confidence is the share of its sampled verdicts, both orders together, that name the word which
-    most of them name. error: expected calibration error (Naeini et al. 2015). brier: mean squared distance
-    of the share for the right word from 1. bins: mean confidence, share right and items of each bin.
+    most of them name. error: calibration error without its bias (`intervals.calibration_error`). brier: mean
+    squared distance of the share for the right word from 1. bins: mean confidence, share right and items of
+    each bin.
     """
 
-    error: float
+    error: Estimate
     brier: float
     bins: list[tuple[float, Estimate]]
 
@@ -116,9 +120,9 @@ def quality(kind: str, rows: Iterable[Row], longer: float | None = None) -> Qual
     both = [answers for answers in pairs.values() if len(answers) == len(ORDERS)]
     return Quality(
         kind,
-        _share(row["verdict"] == row["right"] for row in given),
-        _share(row["verdict"] == row["first"] for row in given),
-        _share(first == second for first, second in both),
+        _share((row["item"], row["verdict"] == row["right"]) for row in given),
+        _share((row["item"], row["verdict"] == row["first"]) for row in given),
+        _share(enumerate(first == second for first, second in both)),
         (len(asked) - len(given), len(asked)),
         longer,
     )
@@ -142,13 +146,19 @@ def calibration(rows: Iterable[Row]) -> Calibration | None:
     correct = np.where(shares == 0.5, 0.5, shares > 0.5)
     places = np.minimum(((confidence - 0.5) * 2 * BINS).astype(int), BINS - 1)
     filled = [places == place for place in range(BINS) if (places == place).any()]
-    gaps = [abs(confidence[held].mean() - correct[held].mean()) * held.mean() for held in filled]
+    error = calibration_error(confidence, correct, places, np.arange(len(shares)))
     bins = [
         (float(confidence[held].mean()), proportion(correct[held].sum(), int(held.sum()))) for held in filled
     ]
-    return Calibration(float(sum(gaps)), float(((1 - shares) ** 2).mean()), bins)
+    return Calibration(error, float(((1 - shares) ** 2).mean()), bins)
 
 
-def _share(values: Iterable[bool]) -> Estimate | None:
-    held = list(values)
-    return proportion(sum(held), len(held)) if held else None
+def _share(answers: Iterable[tuple[Any, bool]]) -> Estimate | None:
+    """Of pairs of an item and whether it counts."""
+    of_items: dict[Any, list[bool]] = {}
+    for item, held in answers:
+        of_items.setdefault(item, []).append(held)
+    if not of_items:
+        return None
+    counts = np.array([(sum(held), len(held)) for held in of_items.values()])
+    return share_of_units(counts[:, 0], counts[:, 1])

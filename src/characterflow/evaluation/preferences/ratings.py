@@ -35,58 +35,78 @@ class Games:
         return np.bincount(np.concatenate([self.first, self.second]), minlength=len(self.traits))
 
 
-def check_connected(games: Games, where: str) -> None:
-    """Raise UserError where traits cannot be compared, because no chain of games connects them."""
+def connected(games: Games) -> np.ndarray:
+    """Which traits chains of games connect, in the largest such group; shape (traits,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     size = len(games.traits)
     links = coo_array((np.ones(len(games.first)), (games.first, games.second)), shape=(size, size))
-    parts, labels = connected_components(links, directed=False)
-    if parts > 1:
-        apart = [
-            games.traits[index] for index in map(int, np.flatnonzero(labels != np.bincount(labels).argmax()))
-        ]
+    labels = connected_components(links, directed=False)[1]
+    return (labels == np.bincount(labels).argmax()) & (games.played > 0)
+
+
+def check_connected(games: Games, where: str) -> None:
+    """Raise UserError where traits cannot be compared, because no chain of games connects them."""
+    apart = [games.traits[index] for index in map(int, np.flatnonzero(~connected(games)))]
+    if apart:
+        size = len(games.traits)
         raise UserError(
             f"{where}: {len(games.first)} trials with a verdict do not connect all {size} traits, so that no "
             f"common rating exists; apart: {', '.join(apart[:5])}; expected more rounds or a better judge"
         )
 
 
-def bradley_terry(
-    games: Games, weights: np.ndarray | None = None, start: np.ndarray | None = None
-) -> np.ndarray:
+def bradley_terry(games: Games) -> np.ndarray:
     """Maximum-likelihood ratings on the Elo scale with mean 0, shape (traits,).
 
     Bradley and Terry 1952, fitted by iterative Luce spectral ranking (Maystre and Grossglauser 2015, choix).
-    weights: how often each game counts. start: ratings to begin from.
     """
     from choix import ilsr_pairwise_dense
+    from threadpoolctl import threadpool_limits
 
     size = len(games.traits)
-    weights = np.ones(len(games.first)) if weights is None else weights
     wins = np.zeros((size + 1, size + 1))
-    np.add.at(wins, (games.first, games.second), weights * games.score)
-    np.add.at(wins, (games.second, games.first), weights * (1 - games.score))
+    np.add.at(wins, (games.first, games.second), games.score)
+    np.add.at(wins, (games.second, games.first), 1 - games.score)
     wins[:size, size] = wins[size, :size] = PRIOR_GAMES / 2
-    initial = None if start is None else np.append(start, 0.0) / ELO
-    strengths = ilsr_pairwise_dense(wins, initial_params=initial, tol=TOLERANCE, max_iter=1000)[:size]
+    with threadpool_limits(1):  # the systems of equations are small: threads would wait for each other
+        strengths = ilsr_pairwise_dense(wins, tol=TOLERANCE, max_iter=1000)[:size]
     return ELO * (strengths - strengths.mean())
 
 
-def resampled(games: Games, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ratings, shape (traits,), and those of bootstrap resamples of the prompts, (resamples, traits).
+def influences(games: Games, ratings: np.ndarray) -> np.ndarray:
+    """How far the games on each prompt pull each rating, in Elo points, shape (prompts, traits).
 
-    Two sets of games on the same prompts are resampled alike under the same seed.
+    Their squares add up to the ratings' variances, `variances`: the sandwich estimator over prompts (Liang
+    and Zeger 1986), a game's residual divided by one less its leverage (HC3: MacKinnon and White 1985). For
+    two sets of games on the same prompts, differences of influences are the influences of the difference.
     """
-    from threadpoolctl import threadpool_limits
+    from scipy.special import expit
 
-    generator = np.random.default_rng(seed)
-    shares = np.full(games.prompts, 1 / games.prompts)
-    drawn = [generator.multinomial(games.prompts, shares) for _ in range(resamples)]
-    with threadpool_limits(1):  # the systems of equations are small: threads would wait for each other
-        ratings = bradley_terry(games)
-        return ratings, np.array([bradley_terry(games, times[games.prompt], ratings) for times in drawn])
+    size = len(games.traits)
+    first, second = games.first, games.second
+    expected = expit((ratings[first] - ratings[second]) / ELO)
+    weight = expected * (1 - expected)
+    against_average = expit(ratings / ELO)
+    information = np.diag(PRIOR_GAMES * against_average * (1 - against_average))
+    for one, other in ((first, second), (second, first)):
+        np.add.at(information, (one, one), weight)
+        np.add.at(information, (one, other), -weight)
+    inverse = np.linalg.inv(information)
+    leverage = weight * (inverse[first, first] + inverse[second, second] - 2 * inverse[first, second])
+    residual = (games.score - expected) / (1 - leverage)
+    scores = np.zeros((games.prompts, size))
+    np.add.at(scores, (games.prompt, first), residual)
+    np.add.at(scores, (games.prompt, second), -residual)
+    pulls = ELO * scores @ inverse
+    return pulls - pulls.mean(axis=1, keepdims=True)
+
+
+def variances(pulls: np.ndarray) -> np.ndarray:
+    """Variances of the errors of ratings or changes from the prompts' influences, shape (prompts, traits)."""
+    prompts = len(pulls)
+    return (pulls**2).sum(axis=0) * prompts / max(prompts - 1, 1)
 
 
 def sequential_elo(games: Games, seed: int, shuffles: int = SHUFFLES) -> np.ndarray:

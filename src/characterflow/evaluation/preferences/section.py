@@ -7,7 +7,7 @@ import pandas as pd
 
 from characterflow.configuration.methods import BASE
 from characterflow.core.files import Row
-from characterflow.evaluation.intervals import proportion
+from characterflow.evaluation.intervals import ALPHA, Estimate, pooled
 from characterflow.evaluation.methods import headline_method
 from characterflow.evaluation.section import Figure, Finding, Section, Table
 
@@ -21,10 +21,10 @@ NAMED = 3  # traits named in a sentence, of the rises and of the falls
 MUCH_NAMED, MUCH_UNPARSED = 0.1, 0.05
 ABOUT = """\
 A model answers prompts in the manner of one of two traits, the one that {condition}, without saying which; \
-a judge ({judge}) names it, asked in both orders of the two words, and its contradictions count as draws. \
+a judge ({judge}) names it, asked in both orders of the two words, and only verdicts that agree count. \
 Ratings are Bradley and Terry's on the Elo scale, with mean 0: 200 points more are odds of 3 to 1. Intervals \
-are at 95%, bootstrap over prompts; a change is called beyond noise at a false discovery rate of 5% over the \
-traits of a persona and method. The agreement with the constitution is the probability that a trait which it \
+are at 95%, over prompts; a change is called beyond noise at a false discovery rate of 5% over the traits of \
+a persona and method. The agreement with the constitution is the probability that a trait which it \
 names as an adjective changed by more than another one: 50% says nothing."""
 SUMMARY = {
     "model": "model",
@@ -37,12 +37,14 @@ SUMMARY = {
     "adjectives": "n adjectives",
     "agreement_p": "p",
     "spearman": "rank correlation with the base",
+    "ceiling": "were the true ratings the same",
     "spread": "spread, Elo points",
     "entropy": "entropy",
     "elo_spearman": "correlation with sequential Elo",
     "elo_order_sd": "Elo's SD over orders",
     "traits": "n traits",
-    "games": "n trials judged",
+    "games": "n consistent verdicts",
+    "consistent": "consistent share",
 }
 TOP = {
     "model": "model",
@@ -64,6 +66,7 @@ JUDGING = {
     "method": "method",
     "condition": "condition",
     "trials": "n trials",
+    "prompts": "n prompts",
     "verdicts": "n judged in both orders",
     "unparsed": "without a verdict",
     "inconsistent": "contradicted under swapped order",
@@ -77,6 +80,7 @@ CORRELATIONS = {
     "other_persona": "other persona",
     "condition": "condition",
     "spearman": "rank correlation",
+    "ceiling": "were the true ratings the same",
     "traits": "n traits",
 }
 TABLES = {
@@ -115,7 +119,7 @@ def section(results: Path, run: dict[str, Any]) -> Section:
         about=f"{ABOUT.format(condition=WORDS[condition], judge=run['judge']['model'])} {judged(judging)}",
         measure="agreement of the changed ratings with the constitution",
         findings=[finding(row, _own(top, row), headline) for row in _rows(shown)],
-        warnings=warnings(_rows(judging), _rows(trained), run["judge"]["model"]),
+        warnings=warnings(_rows(judging), _rows(summary), run["judge"]["model"]),
         figures=[
             Figure(results / "figures" / f"preferences_{name}.svg", alt, caption)
             for name, (alt, caption) in FIGURES.items()
@@ -140,15 +144,13 @@ def judged(judging: pd.DataFrame) -> str:
     verdicts = int(judging["verdicts"].sum())
     if not verdicts:
         return "The judge gave no verdict in both orders."
-    contradicted, first = (
-        proportion(float((judging[share] * judging["verdicts"]).sum()), verdicts)
-        for share in ("inconsistent", "first_shown")
-    )
+    own = _rows(judging[judging["verdicts"] > 0])
+    contradicted, first = (_pooled(own, share, "verdicts") for share in ("inconsistent", "first_shown"))
     low, high = 1 - contradicted.high, 1 - contradicted.low
     return (
         f"The judge agreed with itself under swapped order in {1 - contradicted.value:.0%} of {verdicts} "
         f"trials (95% interval {low:.0%} to {high:.0%}; a coin: 50%), and chose the first word in "
-        f"{first.value:.0%} of its verdicts. The ratings' intervals do not cover what it always gets wrong."
+        f"{_shown(first)} of its verdicts. The ratings' intervals do not cover what it always gets wrong."
     )
 
 
@@ -158,15 +160,15 @@ def finding(row: Row, changed: list[Row], headline: str) -> Finding:
     falls = [_change(entry) for entry in changed[::-1] if entry["change"] < 0][:NAMED]
     some = [f"{word} {', '.join(names)}" for word, names in (("up:", rises), ("down:", falls)) if names]
     lead = f"Of {row['traits']} traits {row['risen']:.0f} rose and {row['fallen']:.0f} fell beyond noise"
-    text = (
-        f"{lead} with the method {row['method']} ({row['games']} trials judged"
-        f"{'; ' + '; '.join(some) if some else ''}). {_agreement(row)}"
-    )
+    verdicts = f"{row['games']} consistent verdicts, {row['consistent']:.0%} of those in both orders"
+    listed = "; ".join([verdicts, *some])
+    text = f"{lead} with the method {row['method']} ({listed}). {_agreement(row)}"
     value = ""
     if row["method"] == headline and not pd.isna(row["agreement"]):
         low, high = 100 * row["agreement_low"], 100 * row["agreement_high"]
         value = f"{row['agreement']:.0%} ({low:.0f} to {high:.0f})"
-    return Finding(text, row["model"], row["persona"], shown=_agrees(row), value=value)
+    agrees, by_luck = _agrees(row), ALPHA / 2
+    return Finding(text, row["model"], row["persona"], shown=agrees, value=value, by_luck=by_luck)
 
 
 def _change(entry: Row) -> str:
@@ -187,7 +189,7 @@ def _agreement(row: Row) -> str:
 
 
 def _agrees(row: Row) -> bool:
-    return bool(row["agreement_low"] > CHANCE)
+    return bool(row["agreement_low"] > CHANCE and row["agreement_p"] <= ALPHA)
 
 
 def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:
@@ -195,35 +197,47 @@ def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:
     weak = [row for row in judging if row["inconsistent_high"] >= CHANCE]
     unparsed = [row for row in judging if row["unparsed"] > MUCH_UNPARSED]
     named = [row for row in judging if row["named"] > MUCH_NAMED]
+    apart = [row for row in summaries if row["unconnected"]]
     unchanged = [row for row in summaries if row["risen"] + row["fallen"] == 0]
     texts = []
     if weak:
-        share = _mean(weak, "inconsistent", "verdicts")
+        share = _pooled(weak, "inconsistent", "verdicts")
         texts.append(
-            f"The judge {judge} contradicted itself under swapped order in {share:.0%} of "
+            f"The judge {judge} contradicted itself under swapped order in {_shown(share)} of "
             f"{sum(row['verdicts'] for row in weak)} trials where that is not shown to be less than a coin's "
             f"50%: {_names(weak)}. These ratings are worth little, however narrow their intervals."
         )
     if unparsed:
-        share = _mean(unparsed, "unparsed", "trials")
+        share = _pooled(unparsed, "unparsed", "trials")
         texts.append(
-            f"{share:.0%} of {sum(row['trials'] for row in unparsed)} trials lack a verdict in at least one "
-            f"order and are left out: {_names(unparsed)}."
+            f"{_shown(share)} of {sum(row['trials'] for row in unparsed)} trials lack a verdict in at least "
+            f"one order and are left out: {_names(unparsed)}."
         )
     if named:
-        share = _mean(named, "named", "trials")
+        share = _pooled(named, "named", "trials")
         texts.append(
-            f"In {share:.0%} of {sum(row['trials'] for row in named)} trials the answer says one of the two "
-            f"words, which it must not, and which makes judging easy: {_names(named)}."
+            f"In {_shown(share)} of {sum(row['trials'] for row in named)} trials the answer says one of the "
+            f"two words, which it must not, and which makes judging easy: {_names(named)}."
+        )
+    if apart:
+        most = max(row["unconnected"] for row in apart)
+        texts.append(
+            f"No chain of consistent verdicts connects up to {most} of {apart[0]['traits']} traits with the "
+            f"others, so that their ratings are guesses: {_names(apart)}."
         )
     if unchanged:
         texts.append(f"No rating changed beyond noise: {_names(unchanged)}.")
     return texts
 
 
-def _mean(rows: list[Row], share: str, count: str) -> float:
-    whole = sum(row[count] for row in rows)
-    return sum(row[share] * row[count] for row in rows if row[count]) / whole if whole else 0.0
+def _pooled(rows: list[Row], share: str, count: str) -> Estimate:
+    """A share over several rows, which rest on the same prompts."""
+    parts = [Estimate(row[share], row[f"{share}_low"], row[f"{share}_high"], row["prompts"]) for row in rows]
+    return pooled(parts, [row[count] for row in rows])
+
+
+def _shown(share: Estimate) -> str:
+    return f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 
 def _names(rows: list[Row]) -> str:

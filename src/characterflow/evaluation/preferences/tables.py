@@ -7,7 +7,7 @@ import pandas as pd
 
 from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
-from characterflow.evaluation.preferences.summary import changes, correlations, summary, top
+from characterflow.evaluation.preferences.summary import KEYS, changes, correlations, summary, top
 
 RATINGS, JUDGING = "preference_ratings.parquet", "preference_judging.parquet"
 COUNTS = ("risen", "fallen", "adjectives")  # the base has none
@@ -28,21 +28,32 @@ def tables(
         base = _read(results / model / "evaluation" / RATINGS)
         compared[model, BASE] = base
         judged = _read(results / model / "evaluation" / JUDGING)
-        _add(parts, model, BASE, ratings=base, summary=summary(base), judging=judged)
+        whole = _with_consistent(summary(base), judged)
+        _add(parts, model, BASE, ratings=base, summary=whole, judging=judged)
         for persona, words in adjectives.items():
             folder = results / model / persona / "evaluation"
             own = _read(folder / RATINGS)
             compared[model, persona] = own[own["method"] == headline]
             changed = changes(base, own, words)
             found = {"ratings": own, "changes": changed, "summary": summary(own, base, changed)}
-            _add(parts, model, persona, **found, judging=_read(folder / JUDGING))
+            judged = _read(folder / JUDGING)
+            found["summary"] = _with_consistent(found["summary"], judged)
+            _add(parts, model, persona, **found, judging=judged)
     made = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
-    made["ratings"] = made["ratings"].drop(columns="draws")
+    made["ratings"] = made["ratings"].drop(columns="influences")
     made["summary"] = made["summary"].astype(dict.fromkeys(COUNTS, "Int64"))
     made["top"] = top(made["changes"], ["model", "persona", "method", "condition"])
     conditions = made["ratings"]["condition"].unique()
     made["correlations"] = pd.concat([correlations(compared, name) for name in conditions], ignore_index=True)
     return made
+
+
+def _with_consistent(table: pd.DataFrame, judging: pd.DataFrame) -> pd.DataFrame:
+    """The summary with the share of consistent verdicts, on which its ratings rest."""
+    shares = judging.set_index(KEYS).loc[list(table[KEYS].itertuples(index=False, name=None))]
+    sides = {"consistent": "inconsistent", "consistent_low": "inconsistent_high"}
+    sides["consistent_high"] = "inconsistent_low"
+    return table.assign(**{name: 1 - shares[source].to_numpy() for name, source in sides.items()})
 
 
 def _read(path: Path) -> pd.DataFrame:

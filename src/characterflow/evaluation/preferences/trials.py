@@ -5,6 +5,7 @@ and not drawn independently: every trait occurs equally often, and equally often
 """
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from math import gcd
 from pathlib import Path
@@ -147,7 +148,7 @@ def _two_orders(row: Row, prompt: str, seed: int) -> list[Sample]:
     fields: dict[str, Any] = {
         key: row[key] for key in ("method", "condition", "trial", "prompt_id", "first", "second")
     }
-    fields["named"] = any(word.casefold() in reply.casefold() for word in words)
+    fields["named"] = any(says(reply, word) for word in words)
     samples = []
     for order, shown in ((LISTED, words), (SWAPPED, words[::-1])):
         identifier = f"{row['id']}-{order}"
@@ -158,6 +159,11 @@ def _two_orders(row: Row, prompt: str, seed: int) -> list[Sample]:
         own_seed = seed_of(seed, "preferences", row["id"], order)
         samples.append(verdict_sample(identifier, question, shown, own_seed, **fields, order=order))
     return samples
+
+
+def says(text: str, word: str) -> bool:
+    """Whether a text has a word, as a whole and in any case: "explain" does not say "plain"."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _unasked(identifier: str, fields: Row) -> Sample:

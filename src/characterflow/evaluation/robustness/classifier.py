@@ -4,6 +4,7 @@ Method: Open Character Training (arXiv 2511.01689), section on robustness, with 
 trained and scored on disjoint prompts, and it has a class "base" for no persona at all.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,21 @@ def probabilities(trainer: Any, texts: list[str], max_tokens: int) -> np.ndarray
 
     rows = _encode(trainer.processing_class or trainer.data_collator.tokenizer, texts, max_tokens)
     return softmax(trainer.predict(rows).predictions, axis=-1)
+
+
+def guesses(chances: Sequence[np.ndarray], classes: Sequence[str]) -> dict[str, Any]:
+    """Columns of scores, from the class probabilities of one classifier or of several from other seeds.
+
+    predicted and p_<class>: by their mean. seed_<number>: what each of several predicted by itself.
+    """
+    mean = np.mean(chances, axis=0)
+    names = np.array(classes)
+    several = enumerate(chances) if len(chances) > 1 else ()
+    return {
+        "predicted": names[mean.argmax(axis=1)],
+        **{f"p_{name}": mean[:, index] for index, name in enumerate(classes)},
+        **{f"seed_{number}": names[own.argmax(axis=1)] for number, own in several},
+    }
 
 
 def surface_baseline(texts: list[str], labels: list[str], held_out: list[str]) -> list[str]:

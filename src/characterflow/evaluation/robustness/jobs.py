@@ -98,6 +98,6 @@ def _classifier(run: Run, model: str) -> Job:
         model,
         settings["model"],
         (f"{model}/evaluation/classifier.parquet",),
-        trained_tokens=round(settings["epochs"] * read * (1 - settings["test_share"])),
+        trained_tokens=round(settings["seeds"] * settings["epochs"] * read * (1 - settings["test_share"])),
         disk=plain * settings["test_share"] * response * BYTES_A_TOKEN,
     )

@@ -7,6 +7,7 @@ import pandas as pd
 
 from characterflow.configuration.methods import BASE
 from characterflow.core.files import Row
+from characterflow.evaluation.intervals import ALPHA, APART_BY_LUCK
 from characterflow.evaluation.methods import headline_method
 from characterflow.evaluation.robustness.summary import ANY
 from characterflow.evaluation.section import Figure, Finding, Section, Table
@@ -16,7 +17,10 @@ ABOUT = """\
 A classifier ({classifier}) learns from answers to some held-out prompts to name the persona behind an \
 answer, the base model being one of its choices, and names those to the other prompts: plain, under \
 instructions that try to break character, and as the next turn of a conversation that the base model began. \
-Intervals are at 95%: Wilson's for shares, bootstrap over prompts for the rest."""
+Intervals are at 95%, over prompts: Wilson's for shares, Bonett and Price's for differences, bootstrap for \
+the rest. A verdict also needs the exact sign test, under attack at a false discovery rate of 5% over the \
+models, personas and methods of the run. Intervals cover the choice of prompts and not the classifier's own \
+training, which another seed may turn out otherwise."""
 RATES = {
     "model": "model",
     "persona": "persona",
@@ -24,11 +28,13 @@ RATES = {
     "rate": "taken for the persona",
     "n": "n prompts",
     "gain": "more than the base",
+    "p": "p",
 }
 F1 = {
     "model": "model",
     "method": "method",
     "macro_f1": "macro F1",
+    "single": "of single classifiers: mean, lowest, highest",
     "accuracy": "accuracy",
     "surface_macro_f1": "macro F1 of words alone",
     "calibration_error": "calibration error",
@@ -51,6 +57,8 @@ ATTACKS = {
     "instruction": "instruction",
     "rate": "taken for the persona",
     "change": "change against plain",
+    "p": "p",
+    "q": "q",
     "n": "n prompts",
     "responses": "n answers",
 }
@@ -80,6 +88,7 @@ CALIBRATION = {
     "to": "to",
     "confidence": "mean confidence",
     "accuracy": "share right",
+    "prompts": "n prompts",
     "responses": "n answers",
 }
 TABLES = {
@@ -125,7 +134,7 @@ def section(results: Path, run: dict[str, Any]) -> Section:
             *(finding(row, headline) for row in rates if row["method"] != BASE),
             *(attack_finding(row) for row in attacks if row["instruction"] == ANY),
         ],
-        warnings=warnings(rates, scores),
+        warnings=warnings(rates, attacks, scores),
         figures=[
             Figure(results / "figures" / f"robustness_{name}.svg", alt, caption)
             for name, (alt, caption) in FIGURES.items()
@@ -145,12 +154,14 @@ def finding(row: Row, headline: str) -> Finding:
     )
     short = f"{row['rate']:.0%} ({100 * row['rate_low']:.0f} to {100 * row['rate_high']:.0f})"
     value = short if row["method"] == headline else ""
-    return Finding(text, row["model"], row["persona"], shown=bool(row["above_base"]), value=value)
+    shown = bool(row["above_base"])
+    return Finding(text, row["model"], row["persona"], shown=shown, value=value, by_luck=APART_BY_LUCK)
 
 
 def attack_finding(row: Row) -> Finding:
     """One method's answers under all instructions together, in plain words."""
-    lower, higher = row["change_high"] < 0, row["change_low"] > 0
+    beyond = row["q"] <= ALPHA
+    lower, higher = beyond and row["change_high"] < 0, beyond and row["change_low"] > 0
     verdict = (
         "loses character" if lower else "gains character" if higher else "is not shown to lose character"
     )
@@ -158,19 +169,19 @@ def attack_finding(row: Row) -> Finding:
         f"Under instructions to drop it, the method {row['method']} {verdict}: {row['rate']:.0%} of "
         f"{row['responses']} answers to {row['n']} prompts were taken for the persona (95% interval "
         f"{row['rate_low']:.0%} to {row['rate_high']:.0%}), {100 * row['change']:+.0f} points against plain "
-        f"answers to the same prompts ({100 * row['change_low']:+.0f} to {100 * row['change_high']:+.0f})."
+        f"answers to the same prompts ({100 * row['change_low']:+.0f} to {100 * row['change_high']:+.0f}; "
+        f"sign test: p = {row['p']:.2g}, q = {row['q']:.2g} with all models, personas and methods)."
     )
     return Finding(text, row["model"], row["persona"])
 
 
-def warnings(rates: list[Row], scores: list[Row]) -> list[str]:
+def warnings(rates: list[Row], attacks: list[Row], scores: list[Row]) -> list[str]:
     """What speaks against reading much into the numbers: one text a reason."""
     texts = []
-    fewest = min(row["n"] for row in rates)
-    if fewest < FEW:
-        texts.append(
-            f"Only {fewest} prompts were scored: differences of a few points between methods are noise."
-        )
+    for rows, how in ((rates, "scored"), (attacks, "scored under attack")):
+        fewest = min((row["n"] for row in rows), default=FEW)
+        if fewest < FEW:
+            texts.append(f"Only {fewest} prompts were {how}: differences of a few points are noise.")
     surface = [row for row in scores if row["surface_macro_f1_high"] >= row["macro_f1"]]
     if surface:
         names = "; ".join(f"{row['method']} on {row['model']}" for row in surface)

@@ -29,7 +29,7 @@ class ResponsesSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSettings:
-    """Of the rule classifier. max_tokens: of a response that it reads."""
+    """Of the rule classifier. max_tokens: of a response that it reads. seeds: so many are trained."""
 
     model: str
     test_share: float
@@ -37,6 +37,7 @@ class ClassifierSettings:
     learning_rate: float
     batch_size: int
     max_tokens: int
+    seeds: int
     seed: int
 
 

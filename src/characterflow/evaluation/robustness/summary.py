@@ -1,9 +1,9 @@
 """From the classifier's scores to the numbers that people read.
 
 Scores are tables with persona ("base" for the base model's rows), method, instruction, prompt_id, label,
-predicted, surface, and the classes' probabilities as p_<class>. Macro F1 and accuracy of a method are over
-its personas and the base's responses under the same instruction. Intervals are over prompts, because the
-responses to one prompt are not independent.
+predicted, surface, the classes' probabilities as p_<class>, and seed_<number>, what each of several
+classifiers predicted. Macro F1 and accuracy of a method are over its personas and the base's responses under
+the same instruction. Intervals are over prompts, because the responses to one prompt are not independent.
 """
 
 from typing import Any
@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 
 from characterflow.configuration.methods import BASE
-from characterflow.evaluation.intervals import Estimate, bootstrap, bootstrap_sums, columns, proportion
+from characterflow.evaluation.intervals import (
+    ALPHA,
+    Estimate,
+    adjusted_p,
+    bootstrap_sums,
+    calibration_error,
+    columns,
+    paired_difference,
+    share_of_units,
+    sign_test,
+)
 from characterflow.evaluation.methods import PLAIN, in_order
 from characterflow.evaluation.robustness.responses import CONTINUED
 
@@ -41,21 +51,21 @@ def under(scores: pd.DataFrame, instruction: str) -> pd.DataFrame:
     return scores[~plain_or_continued]
 
 
-def persona_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def persona_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """How often plain responses are taken for the persona, by persona and method.
 
-    rate with its Wilson interval and n, the difference to the base with a paired bootstrap interval over
-    prompts, and whether the two rates' intervals are apart.
+    rate with its Wilson interval and n; gain: the difference to the base, paired by prompt; p: of the exact
+    sign test of the gain; above_base: the two rates' intervals are apart, the gain is above 0, and p is at
+    most 5%.
     """
     scores = under(scores, PLAIN)
     base = scores[scores["method"] == BASE]
     rows = []
     for persona in sorted(set(scores["persona"]) - {BASE}):
-        reference = _hits(base, persona)
         own = scores[scores["persona"] == persona]
         for method in [BASE, *methods_of(own)]:
-            hits = reference if method == BASE else _hits(own[own["method"] == method], persona)
-            rows.append({"persona": persona, "method": method, **_against_base(hits, reference, seed)})
+            responses = base if method == BASE else own[own["method"] == method]
+            rows.append({"persona": persona, "method": method, **_against_base(responses, base, persona)})
     return pd.DataFrame(rows)
 
 
@@ -64,32 +74,40 @@ def _hits(responses: pd.DataFrame, persona: str) -> pd.Series:
     return (responses["predicted"] == persona).groupby(responses["prompt_id"]).mean()
 
 
-def _rate(hits: pd.Series) -> Estimate:
-    return proportion(float(hits.sum()), len(hits))
+def _rate(responses: pd.DataFrame, persona: str) -> Estimate:
+    """Share of the responses that are taken for the persona; its n is the prompts."""
+    return _share_of_prompts(responses["predicted"] == persona, responses["prompt_id"])
 
 
-def _difference(first: pd.Series, second: pd.Series, seed: int) -> Estimate:
-    """Mean difference over the prompts that both have, with a paired bootstrap interval."""
+def _share_of_prompts(right: pd.Series, prompts: pd.Series) -> Estimate:
+    counts = right.groupby(prompts).agg(["sum", "count"])
+    return share_of_units(counts["sum"].to_numpy(), counts["count"].to_numpy())
+
+
+def _gaps(first: pd.Series, second: pd.Series) -> np.ndarray:
+    """Differences of the prompts that both have."""
     shared = first.index.intersection(second.index)
-    gaps = (first[shared] - second[shared]).to_numpy()
-    return bootstrap(lambda index: float(gaps[index].mean()), len(gaps), seed)
+    return (first[shared] - second[shared]).to_numpy()
 
 
-def _against_base(hits: pd.Series, reference: pd.Series, seed: int) -> dict[str, Any]:
-    rate, base_rate, gain = _rate(hits), _rate(reference), _difference(hits, reference, seed)
+def _against_base(responses: pd.DataFrame, base: pd.DataFrame, persona: str) -> dict[str, Any]:
+    rate, base_rate = _rate(responses, persona), _rate(base, persona)
+    gaps = _gaps(_hits(responses, persona), _hits(base, persona))
+    gain, p = paired_difference(gaps), sign_test(gaps)
     return {
         **columns("rate", rate),
         "n": rate.n,
         **columns("gain", gain),
-        "above_base": bool(rate.low > base_rate.high and gain.low > 0),
+        "p": p,
+        "above_base": bool(rate.low > base_rate.high and gain.low > 0 and p <= ALPHA),
     }
 
 
-def attack_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def attack_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """How often responses are taken for the persona under each instruction, by persona and method.
 
-    rate with its Wilson interval over n prompts (for "any" a prompt's responses count together as one), and
-    change: the difference to the plain responses to the same prompts, with a paired bootstrap interval.
+    rate with its Wilson interval over n prompts, whose responses are not independent; change: the difference
+    to the plain responses to the same prompts, paired by prompt; p: of the exact sign test of the change.
     """
     rows = []
     for persona in sorted(set(scores["persona"]) - {BASE}):
@@ -98,41 +116,64 @@ def attack_rates(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
             plain = _hits(under(own, PLAIN), persona)
             for instruction in instructions_of(own)[1:]:
                 responses = under(own, instruction)
-                hits = _hits(responses, persona)
+                rate = _rate(responses, persona)
+                gaps = _gaps(_hits(responses, persona), plain)
                 rows.append(
                     {
                         "persona": persona,
                         "method": method,
                         "instruction": instruction,
-                        **columns("rate", _rate(hits)),
-                        "n": len(hits),
+                        **columns("rate", rate),
+                        "n": rate.n,
                         "responses": len(responses),
-                        **columns("change", _difference(hits, plain, seed)),
+                        **columns("change", paired_difference(gaps)),
+                        "p": sign_test(gaps),
                     }
                 )
     return pd.DataFrame(rows)
 
 
+def with_q(attacks: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `attack_rates` of all models, and q: p adjusted for their number under each instruction."""
+    return attacks.assign(q=attacks.groupby("instruction")["p"].transform(adjusted_p))
+
+
 def method_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Macro F1 and accuracy on plain responses per method, those of the surface baseline, and calibration."""
+    """Macro F1 and accuracy on plain responses per method, those of the surface baseline, and calibration.
+
+    single: mean macro F1 of the single classifiers where several decided together, with the lowest and the
+    highest of them; else missing.
+    """
     rows = []
     for method in methods_of(scores):
         table = _with_base(under(scores, PLAIN), method)
         f1, accuracy = quality(table, "predicted", seed)
+        confidence, bins = _confidence(table)
+        right = (table["predicted"] == table["label"]).to_numpy()
+        error = calibration_error(confidence, right, bins, table["prompt_id"].to_numpy(dtype=str))
         surface_f1, surface_accuracy = quality(table, "surface", seed)
         rows.append(
             {
                 "method": method,
                 **columns("macro_f1", f1),
+                **columns("single", _single(table, seed)),
                 **columns("accuracy", accuracy),
                 **columns("surface_macro_f1", surface_f1),
                 **columns("surface_accuracy", surface_accuracy),
-                **columns("calibration_error", calibration_error(table, seed)),
+                **columns("calibration_error", error),
                 "prompts": f1.n,
                 "responses": len(table),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _single(table: pd.DataFrame, seed: int) -> Estimate:
+    """Macro F1 of single classifiers: mean, lowest, highest, and how many they are."""
+    found = [quality(table, name, seed)[0].value for name in table.columns if name.startswith("seed_")]
+    if not found:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return Estimate(float(np.mean(found)), min(found), max(found), len(found))
 
 
 def instruction_scores(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -191,15 +232,15 @@ def confusion(scores: pd.DataFrame) -> pd.DataFrame:
             for label in classes:
                 own = table[table["label"] == label]
                 for predicted in classes:
-                    hits = _hits(own, predicted)
+                    rate = _rate(own, predicted)
                     rows.append(
                         {
                             "method": method,
                             "instruction": instruction,
                             "class": label,
                             "taken_for": predicted,
-                            **columns("share", _rate(hits)),
-                            "n": len(hits),
+                            **columns("share", rate),
+                            "n": rate.n,
                             "responses": len(own),
                         }
                     )
@@ -209,38 +250,26 @@ def confusion(scores: pd.DataFrame) -> pd.DataFrame:
 def calibration(scores: pd.DataFrame) -> pd.DataFrame:
     """Reliability of the classifier's confidence on plain responses of all methods, in bins of equal width.
 
-    confidence: mean probability of the predicted class. accuracy: with a Wilson interval over responses.
+    confidence: mean probability of the predicted class. accuracy: with a Wilson interval over prompts.
     """
     table = under(scores, PLAIN)
     confidence, bins = _confidence(table)
-    right = (table["predicted"] == table["label"]).to_numpy()
+    right = table["predicted"] == table["label"]
     rows = []
     for number in np.unique(bins):
         own = bins == number
+        accuracy = _share_of_prompts(right[own], table["prompt_id"][own])
         rows.append(
             {
                 "from": number / BINS,
                 "to": (number + 1) / BINS,
                 "confidence": float(confidence[own].mean()),
-                **columns("accuracy", proportion(int(right[own].sum()), int(own.sum()))),
+                **columns("accuracy", accuracy),
+                "prompts": accuracy.n,
                 "responses": int(own.sum()),
             }
         )
     return pd.DataFrame(rows)
-
-
-def calibration_error(table: pd.DataFrame, seed: int) -> Estimate:
-    """Expected calibration error (Naeini et al. 2015) over bins of equal width, bootstrap over prompts."""
-    confidence, bins = _confidence(table)
-    prompts, names = pd.factorize(table["prompt_id"])
-    right = (table["predicted"] == table["label"]).to_numpy()
-    sums = np.zeros((len(names), BINS, 2))
-    np.add.at(sums, (prompts, bins), np.stack([right - confidence, np.ones(len(table))], axis=1))
-
-    def error(totals: np.ndarray) -> np.ndarray:
-        return (np.abs(totals[..., 0]).sum(axis=-1) / totals[..., 1].sum(axis=-1))[:, None]
-
-    return bootstrap_sums(error, sums, seed)[0]
 
 
 def _confidence(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
