@@ -106,7 +106,7 @@ def test_the_code_of_the_running_script_counts(
 ) -> None:
     found = []
     for number, code in enumerate(("print(1)  # once\n", "print(1)\n", "print(2)\n")):
-        script = folder(tmp_path / str(number), **{"script.py": code}) / "script.py"
+        script = folder(tmp_path / str(number) / "scripts", **{"script.py": code}) / "script.py"
         monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=str(script)))  # type: ignore[misc]
         found.append(identity(engine))
     assert found[0] == found[1] != found[2]
