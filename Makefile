@@ -66,7 +66,7 @@ test-slow: $(ENVIRONMENT) $(CAPABILITIES_ENVIRONMENT) ## the slow tests
 soak: $(ENVIRONMENT) ## a hundred kills of a running workflow, three quarters of an hour
 	pytest -m soak -s
 
-benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; ten minutes
+benchmarks: $(ENVIRONMENT) ## the figures of docs/performance.md, from the demo's results; a quarter of an hour
 	python benchmarks/run.py
 
 check: $(ENVIRONMENT) ## linters, formats, types and the direction of imports

@@ -195,8 +195,10 @@ def test_two_calls_on_one_output_keep_what_the_second_wrote(
         run(engine, samples(5), output)
         run(engine, samples(8), output)
         assert sorted(engine.answered) == list(range(8))
-    for clean_up in clean_ups:
-        clean_up()
+    first, second = clean_ups
+    first()
+    assert {path.name for path in tmp_path.iterdir()} == {".out.jsonl.part", "out.jsonl"}
+    second()
     assert {path.name for path in tmp_path.iterdir()} == {kept.FOLDER, "out.jsonl"}
     assert answered(samples(9), output) == [8]
 
