@@ -78,6 +78,11 @@ rule disjoint_prompts:
     input:
         training=training_prompts,
         evaluation=f"{RESULTS}/prompts/evaluation.jsonl",
+        preferences=(
+            f"{RESULTS}/prompts/evaluation.preferences.jsonl"
+            if "preferences" in RUN.run["evaluation"]["include"]
+            else []
+        ),
     output:
         f"{RESULTS}/prompts/{{persona}}.disjoint.json",
     log:
@@ -88,6 +93,7 @@ rule disjoint_prompts:
     localrule: True
     params:
         code=code("disjoint_prompts.py"),
+        preferences=lambda wildcards, input: f"--preferences {input.preferences}" if input.preferences else "",
     shell:
         "python scripts/disjoint_prompts.py --training {input.training} --evaluation {input.evaluation}"
-        " --output {output} --log {log} --label 'disjoint_prompts {wildcards.persona}'"
+        " {params.preferences} --output {output} --log {log} --label 'disjoint_prompts {wildcards.persona}'"

@@ -31,6 +31,7 @@ from characterflow.prompts.expansion import (
     numbered_items,
     prompt_id,
     prompt_row,
+    trained_on,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -213,6 +214,12 @@ def test_check_disjoint():
     for overlapping in ("why is the sky  blue", "So why is the sky blue?"):
         with pytest.raises(UserError, match=r"expected one that is not trained on.*'Why is the sky blue"):
             check_disjoint(training, [{"prompt": "Hello there"}, {"prompt": overlapping}])
+
+
+def test_prompts_that_are_trained_on_are_found():
+    training = [{"prompt": "What is the capital of France?"}, {"prompt": "Hello there!"}]
+    asked = [{"prompt": "Name a mountain in Peru."}, {"prompt": "hello there"}]
+    assert trained_on(training, asked) == ["hello there"]
 
 
 def test_check_disjoint_is_fast():

@@ -147,6 +147,12 @@ def check_disjoint(training_rows: Iterable[Row], evaluation_rows: Iterable[Row])
             )
 
 
+def trained_on(training_rows: Iterable[Row], rows: Iterable[Row]) -> list[str]:
+    """The prompts that are near duplicates of a training prompt."""
+    training = Seen(row["prompt"] for row in training_rows)
+    return [row["prompt"] for row in rows if training.like(row["prompt"]) is not None]
+
+
 # Expansion.
 
 
