@@ -36,6 +36,7 @@ rule preference_trials:
         model=student_manifest,
         constitution=constitution,
         design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
+        disjoint=f"{RESULTS}/prompts/{{persona}}.disjoint.json",
         adapters=lambda wildcards: served_manifests(wildcards, preferences.served_methods(RUN)),
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials.jsonl",
@@ -61,6 +62,7 @@ use rule preference_trials as steered_preference_trials with:
         model=student_manifest,
         constitution=constitution,
         design=f"{RESULTS}/{{model}}/evaluation/preference_design.jsonl",
+        disjoint=f"{RESULTS}/prompts/{{persona}}.disjoint.json",
         vectors=steered_manifest,
     output:
         f"{RESULTS}/{{model}}/{{persona}}/evaluation/preference_trials_steered.jsonl",

@@ -54,10 +54,17 @@ rule disjoint_prompts:
     input:
         training=training_prompts,
         evaluation=f"{RESULTS}/prompts/evaluation.jsonl",
+        preferences=(
+            f"{RESULTS}/prompts/evaluation.preferences.jsonl"
+            if "preferences" in RUN.run["evaluation"]["include"]
+            else []
+        ),
     output:
         f"{RESULTS}/prompts/{{persona}}.disjoint.json",
     priority: 100
     localrule: True
+    params:
+        preferences=lambda wildcards, input: f"--preferences {input.preferences}" if input.preferences else "",
     shell:
         "python scripts/disjoint_prompts.py --training {input.training} --evaluation {input.evaluation}"
-        " --output {output} --log {log}"
+        " {params.preferences} --output {output} --log {log}"

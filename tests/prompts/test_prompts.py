@@ -23,7 +23,7 @@ from characterflow.core.settings import read_settings
 from characterflow.engines.base import Completion, Request
 from characterflow.engines.remembering import Remembering
 from characterflow.prompts.expansion import clean_item, expand, length_of, needs_model, numbered_items
-from characterflow.prompts.rows import check_disjoint, prompt_id, prompt_row
+from characterflow.prompts.rows import check_disjoint, prompt_id, prompt_row, trained_on
 from characterflow.prompts.settings import ExpansionSettings
 from characterflow.text.likeness import drop_near_duplicates, near_duplicate
 
@@ -207,6 +207,12 @@ def test_check_disjoint():
     for overlapping in ("why is the sky  blue", "So why is the sky blue?"):
         with pytest.raises(UserError, match=r"expected one that is not trained on.*'Why is the sky blue"):
             check_disjoint(training, [{"prompt": "Hello there"}, {"prompt": overlapping}])
+
+
+def test_prompts_that_are_trained_on_are_found():
+    training = [{"prompt": "What is the capital of France?"}, {"prompt": "Hello there!"}]
+    asked = [{"prompt": "Name a mountain in Peru."}, {"prompt": "hello there"}]
+    assert trained_on(training, asked) == ["hello there"]
 
 
 def test_check_disjoint_is_fast():

@@ -31,3 +31,9 @@ def check_disjoint(training_rows: Iterable[Row], evaluation_rows: Iterable[Row])
                 f"evaluation prompt {row['prompt'][:80]!r}: expected one that is not trained on, but the "
                 f"training prompts hold {found[:80]!r}"
             )
+
+
+def trained_on(training_rows: Iterable[Row], rows: Iterable[Row]) -> list[str]:
+    """The prompts that are near duplicates of a training prompt."""
+    training = Seen(row["prompt"] for row in training_rows)
+    return [row["prompt"] for row in rows if training.like(row["prompt"]) is not None]

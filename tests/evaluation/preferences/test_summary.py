@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from characterflow.core.errors import UserError
-from characterflow.core.files import Row
+from characterflow.core.files import Row, write_json
 from characterflow.evaluation.figures import save
 from characterflow.evaluation.intervals import Estimate, columns
 from characterflow.evaluation.preferences.figures import correlation_map, distributions, top_changes
@@ -198,6 +198,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for persona, strengths in likes.items():
             rows = {name: verdicts(strengths, name, 20 + number) for name in ("prompted", "persona")}
             _rate(folder / model / persona, rows)
+    for persona, overlap in (("dryness", 2), ("warmth", 0)):
+        compared = {"preferences": {"prompts": PROMPTS, "overlap": overlap, "examples": []}}
+        write_json(folder / "prompts" / f"{persona}.disjoint.json", compared)
     adjectives = {"dryness": ("dry", "blunt"), "warmth": ()}
     made = tables(folder, ["one", "other"], adjectives, "persona")
     for name, table in made.items():
@@ -240,6 +243,8 @@ def test_the_section_of_the_report(results: Path) -> None:
     judged = 2 * (1 + 2 * 2) * len(TRAITS) * ROUNDS
     assert f"agreed with itself under swapped order in 100% of {judged} trials" in made.about
     assert len(made.findings) == 2 * 2 * 2
+    expected = "Prompts of the trials that are near duplicates of training prompts: dryness 2 of 40."
+    assert made.warnings[-1] == expected
     dry = next(found for found in made.findings if found.persona == "dryness" and found.value)
     assert dry.shown and dry.value.startswith("100% (") and "up: dry +" in dry.text
     warm = next(found for found in made.findings if found.persona == "warmth")

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from characterflow.configuration.methods import BASE
-from characterflow.core.files import Row
+from characterflow.core.files import Row, read_json
 from characterflow.evaluation.intervals import ALPHA, Estimate, pooled
 from characterflow.evaluation.methods import headline_method
 from characterflow.evaluation.section import Figure, Finding, Section, Table
@@ -119,7 +119,10 @@ def section(results: Path, run: dict[str, Any]) -> Section:
         about=f"{ABOUT.format(condition=WORDS[condition], judge=run['judge']['model'])} {judged(judging)}",
         measure="agreement of the changed ratings with the constitution",
         findings=[finding(row, _own(top, row), headline) for row in _rows(shown)],
-        warnings=warnings(_rows(judging), _rows(summary), run["judge"]["model"]),
+        warnings=[
+            *warnings(_rows(judging), _rows(summary), run["judge"]["model"]),
+            *trained_prompts(results, list(trained["persona"].unique())),
+        ],
         figures=[
             Figure(results / "figures" / f"preferences_{name}.svg", alt, caption)
             for name, (alt, caption) in FIGURES.items()
@@ -228,6 +231,17 @@ def warnings(judging: list[Row], summaries: list[Row], judge: str) -> list[str]:
     if unchanged:
         texts.append(f"No rating changed beyond noise: {_names(unchanged)}.")
     return texts
+
+
+def trained_prompts(results: Path, personas: list[str]) -> list[str]:
+    """How many prompts of the trials a persona was trained on, where it was on any."""
+    found = {
+        name: read_json(results / "prompts" / f"{name}.disjoint.json")["preferences"] for name in personas
+    }
+    counts = [f"{name} {own['overlap']} of {own['prompts']}" for name, own in found.items() if own["overlap"]]
+    if not counts:
+        return []
+    return [f"Prompts of the trials that are near duplicates of training prompts: {'; '.join(counts)}."]
 
 
 def _pooled(rows: list[Row], share: str, count: str) -> Estimate:
