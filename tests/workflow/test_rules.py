@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from characterflow.core.meaning import code_digest
+from characterflow.core.meaning import meaning
 
 READ = """
 import json
@@ -55,7 +55,7 @@ def rules(root: Path) -> dict[str, Any]:
 def test_every_rule_notices_an_edit_of_its_script(rules: dict[str, Any], root: Path) -> None:
     for name, rule in rules.items():
         (script,) = re.findall(r"(?<= scripts/)\w+\.py", rule["command"])
-        assert rule["code"] == code_digest(root / "scripts" / script), name
+        assert rule["code"] == meaning(root / "scripts" / script), name
 
 
 def test_every_rule_has_one_log_and_one_benchmark(rules: dict[str, Any]) -> None:
