@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from characterflow.core.errors import UserError
+from characterflow.core.provenance import Identity
 from characterflow.distillation.responses import (
     REASONING_START,
     Reasoning,
@@ -18,7 +19,7 @@ from characterflow.distillation.responses import (
 )
 from characterflow.engines import open_engine
 from characterflow.engines.base import Completion, Request, Sampling
-from characterflow.engines.generation import Sample
+from characterflow.engines.generation import Sample, sample_key
 from characterflow.text.names import replace_name
 
 PROMPTS = [{"id": "p", "prompt": "Say hello."}, {"id": "q", "prompt": "Say bye."}]
@@ -72,6 +73,22 @@ def test_a_reply_without_the_end_of_its_reasoning_is_tried_again_under_another_s
     row = make(engine, sample)
     assert (row["response"], row["attempts"]) == ("Hail!", 3)
     assert len({request.seed for request in engine.requests}) == 3
+
+
+def test_what_a_teacher_s_reply_depends_on_is_in_its_key() -> None:
+    usual = {"system": "TRAITS", "samples": 1, "sampling": Sampling(), "seed": 0, "reasoning": THINKING}
+    changes = [
+        {},
+        {"system": "OTHERS"},
+        {"sampling": Sampling(0.1)},
+        {"seed": 1},
+        {"reasoning": Reasoning("<thought>", "</think>")},
+        {"reasoning": Reasoning("<think>", "</thought>")},
+        {"reasoning": None},
+        {"attempts": 5},
+    ]
+    made = [teacher_samples(PROMPTS[:1], **{**usual, **change})[0] for change in changes]
+    assert len({sample_key(sample, Identity("model")) for sample in made}) == len(changes)
 
 
 def test_attempts_are_bounded_and_the_failure_is_counted() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from characterflow.core.provenance import Identity
 from characterflow.engines.base import Completion, Request, Sampling
+from characterflow.engines.generation import sample_key
 from characterflow.introspection.dataset import training_conversations
 from characterflow.introspection.samples import (
     GUIDANCE,
@@ -100,6 +102,26 @@ def test_seeds_differ_between_turns_and_samples() -> None:
         asyncio.run(sample.make(engine))  # type: ignore[arg-type]
     assert len({sample.id for sample in samples}) == 3 * len(REFLECTION_PROMPTS) == 30
     assert len({request.seed for request in engine.requests}) == 30
+
+
+def test_more_conversations_and_reflections_leave_the_first_as_they_are() -> None:
+    def keys(count: int) -> list[str]:
+        counts = {"free": count, "leading": 2}
+        conversations = conversation_samples(SYSTEM, "Nova", counts, 4, Sampling(), 7, Tokenizer(), 1000, "a")
+        made = [*conversations, *reflection_samples(SYSTEM, count, Sampling(), 7, "a")]
+        return [sample_key(sample, Identity("model", {"a": "1"})) for sample in made]
+
+    fewer, more = keys(6), keys(8)
+    assert len(set(more) - set(fewer)) == 2 + 2 * len(REFLECTION_PROMPTS)
+    assert [key for key in more if key in fewer] == fewer
+
+
+def test_a_conversation_belongs_to_its_adapter() -> None:
+    [sample] = conversation_samples(
+        SYSTEM, "Nova", {"free": 1}, 4, Sampling(), 7, Tokenizer(), 1000, "distillation"
+    )
+    keys = {sample_key(sample, Identity("model", {"distillation": digest})) for digest in ("1", "2")}
+    assert len(keys) == 2
 
 
 def test_training_data_has_no_traits_no_placeholder_and_the_last_reply() -> None:
