@@ -2,7 +2,7 @@
 
 In: prompts, the teacher's rows, the student's rows (the persona's and the general ones), the student's
 folder for its chat template. Out: one row a pair with id, prompt_id, chosen, rejected; beside it
-OUTPUT.report.json counts what was dropped and why.
+OUTPUT.report.json counts what was dropped and why, and where the teacher's name was replaced or left.
 --settings: PairSettings of characterflow.distillation.settings.
 """
 
@@ -34,6 +34,9 @@ def main(arguments) -> None:
         settings.cut_unfinished,
     )
     progress(f"{report['kept']} of {report['candidates']} pairs kept; dropped: {report['dropped'] or 'none'}")
+    for kind, found in report["teacher_name"].items():
+        if found["count"]:
+            progress(f"the teacher's name: {found['count']} {kind}, such as {found['examples'][0]!r}")
     if not pairs:
         raise UserError(f"{arguments.output}: no pair is left; dropped: {report['dropped']}")
     if report["kept"] < 2 / 3 * report["candidates"]:

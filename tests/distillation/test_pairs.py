@@ -32,7 +32,9 @@ def test_a_pair_is_two_conversations_with_stripped_replies() -> None:
             "rejected": [user, {"role": "assistant", "content": "Hello."}],
         }
     ]
-    assert report == {"candidates": 1, "kept": 1, "dropped": {}}
+    none = {"count": 0, "examples": []}
+    names = {"replaced": none, "left": none}
+    assert report == {"candidates": 1, "kept": 1, "dropped": {}, "teacher_name": names}
 
 
 def test_every_dropped_pair_is_counted_under_its_reason() -> None:
@@ -70,7 +72,13 @@ def test_unfinished_replies_can_be_cut_to_a_sentence() -> None:
     assert report["dropped"] == {"student unfinished": 1}
 
 
-def test_the_teachers_name_becomes_the_students() -> None:
-    teacher = [reply("p", "I am GLM-4.5, glm for short; not GLMs.")]
-    pairs, _ = pair_up(PROMPTS, teacher, [reply("p", "Hello.")], words, 50, ["GLM", "GLM-4.5"], "SmolLM")
-    assert pairs[0]["chosen"][1]["content"] == "I am SmolLM, SmolLM for short; not GLMs."
+def test_the_teachers_name_becomes_the_students_where_it_speaks_of_itself() -> None:
+    said = "I am GLM-4.5, glm for short; not GLMs. Try `glm(y ~ x)`."
+    teacher = [reply("p", said), *(reply("p", f"Fit a GLM {n}.", n) for n in range(1, 8))]
+    pairs, report = pair_up(PROMPTS, teacher, [reply("p", "Hello.")], words, 50, ["GLM", "GLM-4.5"], "SmolLM")
+    chosen = [pair["chosen"][1]["content"] for pair in pairs]
+    assert chosen[:2] == ["I am SmolLM, SmolLM for short; not GLMs. Try `glm(y ~ x)`.", "Fit a GLM 1."]
+    replaced, left = (report["teacher_name"][kind] for kind in ("replaced", "left"))
+    assert (replaced["count"], left["count"]) == (2, 7)
+    assert len(left["examples"]) == 5
+    assert replaced["examples"][0] == "I am GLM-4.5, glm for short; not GLMs. Try `glm(y ~"

@@ -19,7 +19,6 @@ from characterflow.distillation.responses import (
 from characterflow.engines import open_engine
 from characterflow.engines.base import Completion, Request, Sampling
 from characterflow.engines.generation import Sample
-from characterflow.text.names import replace_name
 
 PROMPTS = [{"id": "p", "prompt": "Say hello."}, {"id": "q", "prompt": "Say bye."}]
 THINKING = Reasoning("<think>", "</think>")
@@ -94,10 +93,6 @@ def test_a_teacher_without_reasoning_has_no_prefill() -> None:
 )
 def test_drop_reasoning(text: str, reasoning: Reasoning | None, answer: str) -> None:
     assert drop_reasoning(text, reasoning) == answer
-
-
-def test_names_are_replaced_as_whole_words() -> None:
-    assert replace_name("I'm GLM. glm! GLMs (GLM)", ["GLM"], r"\1") == r"I'm \1. \1! GLMs (\1)"
 
 
 async def recorded(path: Path, samples: list[Sample]) -> list[dict[str, Any]]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from characterflow.core.files import Row
 from characterflow.engines.base import Message
-from characterflow.text.names import replace_name
+from characterflow.text.names import Renamed, rename
 from characterflow.text.sentences import cut_to_sentence, is_finished
+
+EXAMPLES = 5  # of a name's mentions, in the report
 
 
 def pair_up(
@@ -30,6 +32,8 @@ def pair_up(
     finish_reason, joined on prompt_id and sample; where the student has fewer samples than the
     teacher, they are used in turn. count_tokens: length of a conversation in the student's template.
     cut_unfinished: cut replies back to their last whole sentence instead of dropping them.
+    teacher_names: where a teacher's reply calls itself by one of them, student_name takes its place; the
+    report counts what was replaced and what was left, with examples.
     """
     texts = {row["id"]: row["prompt"] for row in prompts}
     if cut_unfinished:
@@ -38,7 +42,7 @@ def pair_up(
     for row in student:
         rejected.setdefault(row["prompt_id"], {})[row["sample"]] = row
     names = tuple(teacher_names)
-    pairs, dropped = [], Counter[str]()
+    pairs, dropped, renamings = [], Counter[str](), []
     for row in teacher:
         answers = rejected.get(row["prompt_id"], {})
         other = answers.get(row["sample"] % len(answers)) if answers else None
@@ -46,16 +50,27 @@ def pair_up(
         if reason or other is None:
             dropped[reason] += 1
             continue
-        chosen = replace_name(row["response"].strip(), names, student_name)
-        pair = _conversations(texts[row["prompt_id"]], chosen, other["response"].strip())
-        if chosen == other["response"].strip():
+        chosen = rename(row["response"].strip(), names, student_name)
+        pair = _conversations(texts[row["prompt_id"]], chosen.text, other["response"].strip())
+        if chosen.text == other["response"].strip():
             dropped["identical"] += 1
         elif max(map(count_tokens, pair)) > max_tokens:
             dropped["too long"] += 1
         else:
             identity = {"id": row["id"], "prompt_id": row["prompt_id"]}
             pairs.append({**identity, "chosen": pair[0], "rejected": pair[1]})
-    return pairs, {"candidates": len(teacher), "kept": len(pairs), "dropped": dict(sorted(dropped.items()))}
+            renamings.append(chosen)
+    report = {"candidates": len(teacher), "kept": len(pairs), "dropped": dict(sorted(dropped.items()))}
+    return pairs, {**report, "teacher_name": _renamed(renamings)}
+
+
+def _renamed(renamings: list[Renamed]) -> dict[str, Any]:
+    """How often the teacher's name was replaced in the chosen replies, and how often left, with examples."""
+    mentions = {
+        "replaced": [mention for one in renamings for mention in one.replaced],
+        "left": [mention for one in renamings for mention in one.left],
+    }
+    return {kind: {"count": len(found), "examples": found[:EXAMPLES]} for kind, found in mentions.items()}
 
 
 def _cut(row: Row) -> Row:
