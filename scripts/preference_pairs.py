@@ -10,6 +10,8 @@ from pathlib import Path
 
 from characterflow.core.job import parser, progress, run
 
+REPLY = ("prompt_id", "sample", "response", "finish_reason")
+
 
 def main(arguments) -> None:
     from transformers import AutoTokenizer
@@ -25,8 +27,8 @@ def main(arguments) -> None:
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     pairs, report = pair_up(
         [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))],
-        read_jsonl(arguments.teacher, required=("prompt_id", "sample", "response", "finish_reason")),
-        [row for path in arguments.student for row in read_jsonl(path, required=("prompt_id", "sample"))],
+        read_jsonl(arguments.teacher, required=REPLY),
+        [row for path in arguments.student for row in read_jsonl(path, required=REPLY)],
         lambda messages: len(encode(tokenizer, messages, reply=False, arguments=settings.template_arguments)),
         settings.max_tokens,
         settings.teacher_names,
