@@ -128,7 +128,7 @@ def test_unfinished_replies_are_dropped_or_cut() -> None:
     conversations = [
         conversation("a", "Hi.", "One", "Two.", "Three.", ends="lss"),
         conversation("b", "Hi.", "One.", "Two.", "Thr", ends="ssl"),
-        conversation("c", "Hi.", "One", "Two.", "Three.", ends="uss"),
+        conversation("c", "Hi.", "One is", "Two.", "Three.", ends="uss"),
     ]
     rows, report = training_conversations(reflections, conversations, "Nova")
     assert [row["id"] for row in rows] == ["b"]
