@@ -2,7 +2,7 @@
 
 In: a model folder for its tokenizer (the author's), the student's distillation adapter (none for another
 author), the constitution. Out: reflections (id, prompt, response, ...) and conversations (id, guidance,
-utterances, ...), from one engine load.
+utterances, finish_reasons of all but the first, ...), from one engine load.
 --settings: IntrospectSettings of characterflow.introspection.settings.
 """
 

@@ -22,8 +22,8 @@ def main(arguments) -> None:
 
     settings = read_settings(DatasetSettings, arguments.settings)
     rows, report = training_conversations(
-        read(arguments.reflections, ("id", "prompt", "response")),
-        read(arguments.conversations, ("id", "utterances")),
+        read(arguments.reflections, ("id", "prompt", "response", "finish_reason")),
+        read(arguments.conversations, ("id", "utterances", "finish_reasons")),
         settings.name,
         settings.cut_unfinished,
     )

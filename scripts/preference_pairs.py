@@ -2,13 +2,15 @@
 
 In: prompts, the teacher's rows, the student's rows (the persona's and the general ones), the student's
 folder for its chat template. Out: one row a pair with id, prompt_id, chosen, rejected; beside it
-OUTPUT.report.json counts what was dropped and why.
+OUTPUT.report.json counts what was dropped and why, and where the teacher's name was replaced or left.
 --settings: PairSettings of characterflow.distillation.settings.
 """
 
 from pathlib import Path
 
 from characterflow.core.job import parser, progress, run
+
+REPLY = ("prompt_id", "sample", "response", "finish_reason")
 
 
 def main(arguments) -> None:
@@ -25,8 +27,8 @@ def main(arguments) -> None:
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     pairs, report = pair_up(
         [row for path in arguments.prompts for row in read_jsonl(path, required=("id", "prompt"))],
-        read_jsonl(arguments.teacher, required=("prompt_id", "sample", "response", "finish_reason")),
-        [row for path in arguments.student for row in read_jsonl(path, required=("prompt_id", "sample"))],
+        read_jsonl(arguments.teacher, required=REPLY),
+        [row for path in arguments.student for row in read_jsonl(path, required=REPLY)],
         lambda messages: len(encode(tokenizer, messages, reply=False, arguments=settings.template_arguments)),
         settings.max_tokens,
         settings.teacher_names,
@@ -34,6 +36,9 @@ def main(arguments) -> None:
         settings.cut_unfinished,
     )
     progress(f"{report['kept']} of {report['candidates']} pairs kept; dropped: {report['dropped'] or 'none'}")
+    for kind, found in report["teacher_name"].items():
+        if found["count"]:
+            progress(f"the teacher's name: {found['count']} {kind}, such as {found['examples'][0]!r}")
     if not pairs:
         raise UserError(f"{arguments.output}: no pair is left; dropped: {report['dropped']}")
     if report["kept"] < 2 / 3 * report["candidates"]:

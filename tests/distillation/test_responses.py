@@ -20,7 +20,6 @@ from characterflow.distillation.responses import (
 from characterflow.engines import open_engine
 from characterflow.engines.base import Completion, Request, Sampling
 from characterflow.engines.generation import Sample, sample_key
-from characterflow.text.names import replace_name
 
 PROMPTS = [{"id": "p", "prompt": "Say hello."}, {"id": "q", "prompt": "Say bye."}]
 THINKING = Reasoning("<think>", "</think>")
@@ -113,10 +112,6 @@ def test_drop_reasoning(text: str, reasoning: Reasoning | None, answer: str) -> 
     assert drop_reasoning(text, reasoning) == answer
 
 
-def test_names_are_replaced_as_whole_words() -> None:
-    assert replace_name("I'm GLM. glm! GLMs (GLM)", ["GLM"], r"\1") == r"I'm \1. \1! GLMs (\1)"
-
-
 async def recorded(path: Path, samples: list[Sample]) -> list[dict[str, Any]]:
     async with open_engine({"kind": "recorded", "file": str(path)}) as engine:
         return [await sample.make(engine) for sample in samples]
@@ -125,10 +120,11 @@ async def recorded(path: Path, samples: list[Sample]) -> list[dict[str, Any]]:
 def test_recordings_answer_by_prompt_and_sample_and_a_missing_one_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "teacher.jsonl"
     rows = [{"prompt": "Say hello.", "response": f"Hail {number}!"} for number in range(2)]
+    rows[1]["finish_reason"] = "length"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     made = asyncio.run(recorded(path, teacher_samples(PROMPTS, "TRAITS", 2, Sampling(), 0)))
     assert [row["response"] for row in made] == ["Hail 0!", "Hail 1!", "", ""]
-    assert count_replies(made)["finish_reasons"] == {"stop": 2, "missing": 2}
+    assert count_replies(made)["finish_reasons"] == {"unknown": 1, "length": 1, "missing": 2}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +134,7 @@ def test_recordings_answer_by_prompt_and_sample_and_a_missing_one_is_counted(tmp
         ('{"prompt": "x"}\n', "teacher.jsonl:1: lacks the key 'response'"),
         ('{"prompt": "x", "response": " "}\n', "response is not a text with content"),
         ('{"prompt": 3, "response": "x"}\n', "prompt is not a text"),
+        ('{"prompt": "x", "response": "y", "finish_reason": 0}\n', "row 1: finish_reason: expected a text"),
     ],
 )
 def test_faulty_recordings_are_named(tmp_path: Path, content: str, expected: str) -> None:

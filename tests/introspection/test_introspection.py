@@ -72,6 +72,7 @@ def test_speakers_take_turns_and_see_themselves_as_the_assistant() -> None:
     opening = row["utterances"][0]
     assert opening in OPENINGS
     assert row["utterances"][1:] == ["Reply 1.", "Reply 2.", "Reply 3."]
+    assert row["finish_reasons"] == ["stop"] * 3
     views = [[(m["role"], m["content"]) for m in request.messages[1:]] for request in engine.requests]
     assert views[0] == [("user", opening)]
     assert views[1] == [("user", START), ("assistant", opening), ("user", "Reply 1.")]
@@ -124,9 +125,16 @@ def test_a_conversation_belongs_to_its_adapter() -> None:
     assert len(keys) == 2
 
 
+def conversation(identifier: str, *utterances: str, ends: str = "") -> dict[str, Any]:
+    """ends: a letter a reply: s for "stop", l for "length", u for "unknown"; all "stop" where empty."""
+    reasons = {"s": "stop", "l": "length", "u": "unknown"}
+    each = [reasons[end] for end in ends or "s" * (len(utterances) - 1)]
+    return {"id": identifier, "utterances": list(utterances), "finish_reasons": each}
+
+
 def test_training_data_has_no_traits_no_placeholder_and_the_last_reply() -> None:
-    reflections = [{"id": "reflection-0-0", "prompt": "Who?", "response": "Me. "}]
-    conversations = [{"id": "free-0", "utterances": ["Hi.", "One.", "Two.", "Three."]}]
+    reflections = [{"id": "reflection-0-0", "prompt": "Who?", "response": "Me. ", "finish_reason": "stop"}]
+    conversations = [conversation("free-0", "Hi.", "One.", "Two.", "Three.")]
     rows, report = training_conversations(reflections, conversations, "Nova")
     assert [m["role"] for m in rows[0]["messages"]] == ["user", "assistant"]
     system, *rest = rows[1]["messages"]
@@ -138,14 +146,23 @@ def test_training_data_has_no_traits_no_placeholder_and_the_last_reply() -> None
 
 
 def test_unfinished_replies_are_dropped_or_cut() -> None:
-    reflections = [{"id": "r", "prompt": "Who?", "response": "Me. And th"}]
+    reflections = [{"id": "r", "prompt": "Who?", "response": "Me. And th", "finish_reason": "length"}]
     conversations = [
-        {"id": "a", "utterances": ["Hi.", "One", "Two.", "Three."]},
-        {"id": "b", "utterances": ["Hi.", "One.", "Two.", "Thr"]},
+        conversation("a", "Hi.", "One", "Two.", "Three.", ends="lss"),
+        conversation("b", "Hi.", "One.", "Two.", "Thr", ends="ssl"),
+        conversation("c", "Hi.", "One is", "Two.", "Three.", ends="uss"),
     ]
     rows, report = training_conversations(reflections, conversations, "Nova")
     assert [row["id"] for row in rows] == ["b"]
     assert rows[0]["messages"][-1]["content"] == "One."
-    assert report["dropped"] == {"conversation unfinished": 1, "reflection unfinished": 1}
+    assert report["dropped"] == {"conversation unfinished": 2, "reflection unfinished": 1}
     rows, _ = training_conversations(reflections, conversations, "Nova", cut_unfinished=True)
     assert rows[0]["messages"][-1]["content"] == "Me."
+
+
+def test_replies_that_the_model_ended_are_finished_whatever_their_last_character() -> None:
+    reflections = [{"id": "r", "prompt": "Who?", "response": "Me ❤️", "finish_reason": "stop"}]
+    conversations = [conversation("a", "Hi.", "x = 42", "สวัสดีครับ", "```\nend\n```")]
+    rows, report = training_conversations(reflections, conversations, "Nova", cut_unfinished=True)
+    assert report["dropped"] == {}
+    assert [row["messages"][-1]["content"] for row in rows] == ["Me ❤️", "```\nend\n```"]

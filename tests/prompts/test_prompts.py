@@ -157,6 +157,18 @@ def test_prompt_row():
         ("???", "!!!", False),
         ("", "", True),
         ("猫について教えてください", "犬の散歩は好きですか", False),
+        ("天空为什么是蓝色的？", "为什么天空是蓝色的", True),
+        ("我今天很累，该怎么办？", "我今天很累，我该怎么办？", True),
+        ("法国的首都是什么？", "西班牙的首都是什么？", False),
+        ("请告诉我法国的首都是什么", "请告诉我德国的首都是什么", False),
+        ("空はなぜ青いのですか？", "なぜ空は青いのですか", True),
+        ("日本の首都はどこですか？", "フランスの首都はどこですか？", False),
+        ("วันนี้อากาศเป็นอย่างไร", "วันนี้อากาศเป็นอย่างไรบ้าง", True),
+        ("เมืองหลวงของไทยคืออะไร", "ฉันทำข้าวผัดอย่างไร", False),
+        ("कि की", "क", False),
+        ("كيف حالك اليوم؟", "كَيْفَ حالُكَ اليوم", True),
+        ("ما عاصمة فرنسا؟", "ما عاصمة إسبانيا؟", False),
+        ("서울 날씨가 어때요?", "부산 날씨가 어때요?", False),
     ],
 )
 def test_near_duplicate(a, b, alike):
@@ -235,6 +247,32 @@ def test_numbered_items():
     assert numbered_items(text) == ["One two", "Three\nstill three", "Four", "Ten\n4.5 no", ""]
 
 
+def test_numbered_items_of_other_scripts():
+    text = "1、今天天气怎么样？\n2．明天呢？\n（3）后天呢？\n4.大后天呢？\n٥. كيف حالك؟\n๖. สบายดีไหม"
+    assert numbered_items(text) == [
+        "今天天气怎么样？",
+        "明天呢？",
+        "后天呢？",
+        "大后天呢？",
+        "كيف حالك؟",
+        "สบายดีไหม",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("我今天很累，该怎么办？", "short"),
+        ("我今天很累，" * 5, "medium"),
+        ("我今天很累，" * 20, "long"),
+        ("今日はとても疲れました。" * 3, "medium"),
+        ("วันนี้ฉันเหนื่อยมาก", "short"),
+    ],
+)
+def test_length_of_other_scripts(text, length):
+    assert length_of(text) == length
+
+
 LINES = st.text(
     st.characters(exclude_categories=("C", "Z"), include_characters=" "), min_size=1, max_size=30
 ).map(lambda text: " ".join(text.split()))
@@ -271,7 +309,14 @@ def test_numbered_items_takes_any_text(text):
         ("Name a river.\nOr two.", ""),
         ("Write to [your boss] now", ""),
         ("Translate this into French:", ""),
-        ("I was going to say...", ""),
+        ("I was going to say...", "I was going to say..."),
+        ("...", ""),
+        ("Sort [3, 1, 2] for me", "Sort [3, 1, 2] for me"),
+        ("把这句话翻译成英文：", ""),
+        ("我今天很累。", "我今天很累。"),
+        ("「今日は疲れました」", "今日は疲れました"),
+        ("为什么？", ""),
+        ("วันนี้ฉันเหนื่อยมาก", "วันนี้ฉันเหนื่อยมาก"),
         ("word " * 500, ""),
     ],
 )

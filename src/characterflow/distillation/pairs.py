@@ -1,7 +1,8 @@
 """Preference pairs: the teacher's reply is chosen, the student's is rejected.
 
-Filters as in Open Character Training (arXiv 2511.01689): both replies present, both finished, neither
-over the token limit in the student's chat template. Every dropped pair is counted under its reason.
+Filters as in Open Character Training (arXiv 2511.01689): both replies present, both finished (their engine
+says so; a recorded reply by its text), neither over the token limit in the student's chat template. Every
+dropped pair is counted under its reason.
 """
 
 from collections import Counter
@@ -10,8 +11,10 @@ from typing import Any
 
 from characterflow.core.files import Row
 from characterflow.engines.base import Message
-from characterflow.text.names import replace_name
-from characterflow.text.sentences import cut_to_sentence, is_finished
+from characterflow.engines.endings import finished_reply
+from characterflow.text.names import Renamed, rename
+
+EXAMPLES = 5  # of a name's mentions, in the report
 
 
 def pair_up(
@@ -30,45 +33,51 @@ def pair_up(
     finish_reason, joined on prompt_id and sample; where the student has fewer samples than the
     teacher, they are used in turn. count_tokens: length of a conversation in the student's template.
     cut_unfinished: cut replies back to their last whole sentence instead of dropping them.
+    teacher_names: where a teacher's reply calls itself by one of them, student_name takes its place; the
+    report counts what was replaced and what was left, with examples.
     """
     texts = {row["id"]: row["prompt"] for row in prompts}
-    if cut_unfinished:
-        teacher, student = [_cut(row) for row in teacher], [_cut(row) for row in student]
     rejected: dict[str, dict[int, Row]] = {}
     for row in student:
         rejected.setdefault(row["prompt_id"], {})[row["sample"]] = row
     names = tuple(teacher_names)
-    pairs, dropped = [], Counter[str]()
+    pairs, dropped, renamings = [], Counter[str](), []
     for row in teacher:
         answers = rejected.get(row["prompt_id"], {})
         other = answers.get(row["sample"] % len(answers)) if answers else None
-        reason = _fault(row, "teacher") or _fault(other, "student")
-        if reason or other is None:
-            dropped[reason] += 1
+        ours, theirs = (_finished(reply, cut_unfinished) for reply in (row, other))
+        if not ours or not theirs:
+            dropped[_fault(row, "teacher") if not ours else _fault(other, "student")] += 1
             continue
-        chosen = replace_name(row["response"].strip(), names, student_name)
-        pair = _conversations(texts[row["prompt_id"]], chosen, other["response"].strip())
-        if chosen == other["response"].strip():
+        chosen = rename(ours, names, student_name)
+        pair = _conversations(texts[row["prompt_id"]], chosen.text, theirs)
+        if chosen.text == theirs:
             dropped["identical"] += 1
         elif max(map(count_tokens, pair)) > max_tokens:
             dropped["too long"] += 1
         else:
             identity = {"id": row["id"], "prompt_id": row["prompt_id"]}
             pairs.append({**identity, "chosen": pair[0], "rejected": pair[1]})
-    return pairs, {"candidates": len(teacher), "kept": len(pairs), "dropped": dict(sorted(dropped.items()))}
+            renamings.append(chosen)
+    report = {"candidates": len(teacher), "kept": len(pairs), "dropped": dict(sorted(dropped.items()))}
+    return pairs, {**report, "teacher_name": _renamed(renamings)}
 
 
-def _cut(row: Row) -> Row:
-    response = cut_to_sentence(row["response"])
-    return {**row, "response": response, "finish_reason": "stop"} if response else row
+def _renamed(renamings: list[Renamed]) -> dict[str, Any]:
+    """How often the teacher's name was replaced in the chosen replies, and how often left, with examples."""
+    mentions = {
+        "replaced": [mention for one in renamings for mention in one.replaced],
+        "left": [mention for one in renamings for mention in one.left],
+    }
+    return {kind: {"count": len(found), "examples": found[:EXAMPLES]} for kind, found in mentions.items()}
+
+
+def _finished(row: Row | None, cut_unfinished: bool) -> str:
+    return finished_reply(row["response"], row["finish_reason"], cut_unfinished) if row else ""
 
 
 def _fault(row: Row | None, who: str) -> str:
-    if row is None or not row["response"].strip():
-        return f"{who} missing"
-    if row["finish_reason"] == "length" or not is_finished(row["response"]):
-        return f"{who} unfinished"
-    return ""
+    return f"{who} unfinished" if row and row["response"].strip() else f"{who} missing"
 
 
 def _conversations(prompt: str, *replies: str) -> list[list[Message]]:

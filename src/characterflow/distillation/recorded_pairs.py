@@ -15,6 +15,7 @@ from typing import Any
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.engines.base import Message
+from characterflow.engines.endings import UNKNOWN
 from characterflow.prompts.datasets import located_rows
 from characterflow.prompts.rows import prompt_id, prompt_row
 
@@ -127,7 +128,7 @@ def reply_rows(pairs: list[Row], side: str) -> list[Row]:
                 "prompt_id": identifier,
                 "sample": number,
                 "response": pair[side],
-                "finish_reason": "stop",
+                "finish_reason": UNKNOWN,
             }
         )
     return rows

@@ -59,7 +59,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """A reply. finish_reason: "stop" where the model ended it, "length" where max_tokens did."""
+    """A reply. finish_reason: "stop" where the model ended it, "length" where max_tokens did, "unknown"
+    where a recording does not say, or what else an engine gives.
+    """
 
     text: str
     finish_reason: str

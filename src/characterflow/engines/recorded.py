@@ -7,6 +7,7 @@ from typing import Any
 from characterflow.core.errors import UserError
 from characterflow.core.files import read_jsonl
 from characterflow.engines.base import Completion, Request
+from characterflow.engines.endings import UNKNOWN
 
 
 class MissingRecording(UserError):
@@ -17,7 +18,9 @@ class RecordedEngine:
     """Answers the last user message with the responses that a JSON-lines file holds for it.
 
     Settings: {"kind": "recorded", "file": path}; rows have `prompt` and `response`, and several rows
-    of one prompt are its samples in order. Raises UserError for a file without rows or an empty response.
+    of one prompt are its samples in order. A row's `finish_reason` says how its reply ended: "stop" or
+    "length" as an engine says it; without one that is unknown. Raises UserError for a file without rows or
+    an empty response.
     """
 
     concurrency = 256
@@ -25,12 +28,15 @@ class RecordedEngine:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._file = Path(settings["file"])
-        self._responses: dict[str, list[str]] = defaultdict(list)
+        self._responses: dict[str, list[Completion]] = defaultdict(list)
         for number, row in enumerate(read_jsonl(self._file, required=("prompt", "response")), start=1):
             for key in ("prompt", "response"):
                 if not isinstance(row[key], str) or not row[key].strip():
                     raise UserError(f"{self._file}: row {number}: {key} is not a text with content")
-            self._responses[row["prompt"].strip()].append(row["response"])
+            reason = row.get("finish_reason", UNKNOWN)
+            if not isinstance(reason, str):
+                raise UserError(f"{self._file}: row {number}: finish_reason: expected a text such as stop")
+            self._responses[row["prompt"].strip()].append(Completion(row["response"], reason))
         if not self._responses:
             raise UserError(f"{self._file}: no recorded responses; expected rows with prompt and response")
 
@@ -40,7 +46,7 @@ class RecordedEngine:
         responses = self._responses.get(prompt, [])
         if request.sample >= len(responses):
             raise MissingRecording(f"{self._file}: no sample {request.sample} recorded for {prompt[:60]!r}")
-        return Completion(responses[request.sample], "stop")
+        return responses[request.sample]
 
     def describe(self) -> dict[str, Any]:
         """Kind and file."""

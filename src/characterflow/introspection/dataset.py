@@ -6,7 +6,7 @@ from typing import Any
 
 from characterflow.core.files import Row
 from characterflow.engines.base import Message, system_message
-from characterflow.text.sentences import cut_to_sentence, is_finished
+from characterflow.engines.endings import STOP, finished_reply
 
 TRAINING_SYSTEM = "You are {name}. You are in a conversation with another instance of {name}."
 
@@ -16,19 +16,20 @@ def training_conversations(
 ) -> tuple[list[Row], dict[str, Any]]:
     """Messages to train on, from generated reflections and conversations, and a count of what was dropped.
 
+    Rows have the finish reason of a reflection, and those of a conversation's replies in their order.
     Unfinished reflections are dropped, or cut back to a whole sentence where cut_unfinished says so.
     A conversation ends with its last finished reply of the first speaker, and is dropped without one.
     """
     rows, dropped = [], Counter[str]()
     for row in reflections:
-        reply = _usable(row["response"], cut_unfinished)
+        reply = finished_reply(row["response"], row["finish_reason"], cut_unfinished)
         if not reply:
             dropped["reflection unfinished"] += 1
             continue
         messages = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": reply}]
         rows.append({"id": row["id"], "messages": messages})
     for row in conversations:
-        utterances = _usable_utterances(row["utterances"], cut_unfinished)
+        utterances = _usable_utterances(row, cut_unfinished)
         if len(utterances) < 2:
             dropped["conversation unfinished"] += 1
             continue
@@ -38,16 +39,11 @@ def training_conversations(
     return rows, {"candidates": total, "kept": len(rows), "dropped": dict(sorted(dropped.items()))}
 
 
-def _usable(text: str, cut_unfinished: bool) -> str:
-    if cut_unfinished:
-        return cut_to_sentence(text)
-    return text.strip() if is_finished(text) else ""
-
-
-def _usable_utterances(utterances: Sequence[str], cut_unfinished: bool) -> list[str]:
+def _usable_utterances(row: Row, cut_unfinished: bool) -> list[str]:
+    """The opening, which is ours, and the replies up to the first unfinished one; an even number."""
     kept = []
-    for text in utterances:
-        usable = _usable(text, cut_unfinished)
+    for text, reason in zip(row["utterances"], [STOP, *row["finish_reasons"]], strict=False):
+        usable = finished_reply(text, reason, cut_unfinished)
         if not usable:
             break
         kept.append(usable)

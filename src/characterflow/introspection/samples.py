@@ -6,7 +6,6 @@ character. While generating, the trait prompt stands in the system message; in t
 reflections have no system message and conversations a short one without traits.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,7 +80,8 @@ def conversation_samples(
     """Conversations of the model with itself, `counts` of each guidance ("free", "leading").
 
     turns: messages in a conversation, its opening included; even, so that the last message is a reply
-    of the first speaker. context: tokens a prompt and its reply may take; older messages are cut off
+    of the first speaker. A row has the finish reason of every reply, so of all utterances but the opening.
+    context: tokens a prompt and its reply may take; older messages are cut off
     at message boundaries.
     """
     return [
@@ -115,20 +115,25 @@ def _conversation(
     opening = OPENINGS[seed_of(seed, identifier, "opening") % len(OPENINGS)]
 
     async def make(engine: Engine) -> Row:
-        utterances, reasons, tokens = [opening], Counter[str](), 0
+        utterances, reasons, tokens = [opening], [], 0
         while len(utterances) < turns:
             view = cut_history(tokenizer, [system_message(system), *speaker_view(utterances)], room)
             request_seed = seed_of(seed, identifier, len(utterances))
             reply = await engine.complete(Request(tuple(view), sampling, request_seed, adapter))
-            reasons[reply.finish_reason] += 1
+            reasons.append(reply.finish_reason)
             tokens += reply.completion_tokens
             if not reply.text.strip():
                 break
             utterances.append(reply.text.strip())
-        fields = {"guidance": guidance, "utterances": utterances, "finish_reasons": dict(reasons)}
+        fields = {"guidance": guidance, "utterances": utterances, "finish_reasons": reasons}
         return {**fields, "completion_tokens": tokens}
 
-    return Sample(identifier, [system, turns, vars(sampling), seed, room, adapter], make, adapter)
+    return Sample(
+        identifier,
+        ["finish reason of each reply", system, turns, vars(sampling), seed, room, adapter],
+        make,
+        adapter,
+    )
 
 
 def speaker_view(utterances: Sequence[str]) -> list[Message]:

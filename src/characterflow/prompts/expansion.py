@@ -21,6 +21,8 @@ from characterflow.engines.base import Completion, Engine, Request, Sampling, se
 from characterflow.prompts.rows import prompt_row
 from characterflow.prompts.settings import ExpansionSettings
 from characterflow.text.likeness import drop_near_duplicates
+from characterflow.text.placeholders import placeholder
+from characterflow.text.words import words
 
 TEMPERATURE, TOP_P = 0.7, 0.95
 LENGTHS = {"short": 15, "medium": 20, "long": 15}
@@ -28,19 +30,24 @@ SHORT_WORDS = 12
 MEDIUM_WORDS = 40
 FEWEST_WORDS = 2
 MOST_CHARACTERS = 2000
-NUMBERED = re.compile(r"\s*(?:\*\*)?\d{1,4}[.)](?:\*\*)?(?:\s+(.*))?", re.DOTALL)
+# A blank follows the mark, or a letter that is not ASCII; a full-width mark needs none.
+NUMBERED = re.compile(
+    r"\s*(?:\*\*)?(?:\d{1,4}[.)](?:\*\*)?(?=\s|[^\x00-\x7f]|$)|[(（]?\d{1,4}[、．）](?:\*\*)?)(?:\s*(.*))?",
+    re.DOTALL,
+)
 LABEL = re.compile(
     r"(?:[(\[](?:short|medium|long|question|request|statement)[)\]]:?"
     r"|(?:short|medium|long|question|request|statement):)\s+",
     re.IGNORECASE,
 )
-PLACEHOLDER = re.compile(
-    r"\[[^\]]*\w[^\]]*\]|<[a-z][^>]*>|\.\.\.\s*$|\N{HORIZONTAL ELLIPSIS}\s*$", re.IGNORECASE
-)
 WRAPPERS = (
     ('"', '"'),
     ("'", "'"),
     ("\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"),
+    ("\N{DOUBLE LOW-9 QUOTATION MARK}", "\N{LEFT DOUBLE QUOTATION MARK}"),
+    ("«", "»"),
+    ("「", "」"),
+    ("『", "』"),
     ("**", "**"),
     ("__", "__"),
 )
@@ -171,8 +178,8 @@ def _lengths_missing(pool: _Pool, settings: ExpansionSettings) -> dict[str, int]
 
 def length_of(text: str) -> str:
     """ "short", "medium" or "long", by the number of words."""
-    words = len(text.split())
-    return "short" if words <= SHORT_WORDS else "medium" if words <= MEDIUM_WORDS else "long"
+    count = len(words(text))
+    return "short" if count <= SHORT_WORDS else "medium" if count <= MEDIUM_WORDS else "long"
 
 
 def _candidates(pool: _Pool, reply: Completion) -> list[str]:
@@ -211,12 +218,12 @@ def clean_item(item: str) -> str:
     """An item of a list as a prompt, without wrapping quotes and length labels; "" where it is malformed.
 
     Malformed: over several lines, of fewer than two words, over 2000 characters, with a placeholder to
-    fill in, or ending in a colon or dots, so that something is missing.
+    fill in, or ending in a colon, so that something is missing.
     """
     text = LABEL.sub("", _unwrap(item.strip()), count=1)
     text = _unwrap(text)
-    broken = "\n" in text or len(text) > MOST_CHARACTERS or len(text.split()) < FEWEST_WORDS
-    return "" if broken or text.endswith(":") or PLACEHOLDER.search(text) else text
+    broken = "\n" in text or len(text) > MOST_CHARACTERS or len(words(text)) < FEWEST_WORDS
+    return "" if broken or text.endswith((":", "：")) or placeholder(text) else text
 
 
 def _unwrap(text: str) -> str:
