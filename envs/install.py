@@ -2,9 +2,9 @@
 
     .venv/bin/python envs/install.py cpu --torch-index URL --editable .
 
-pip's configuration, its files and its PIP_* variables, holds for both: uv is told in its own words. pip goes on
-where uv cannot be had, fails, or has no equal of one of pip's settings, and a line says so. A file whose hash is
-not the locked one ends the installation. Needs the standard library and pip.
+pip's configuration, its files and its PIP_* variables, holds for both: uv is told in its own words. pip goes
+on where uv cannot be had, fails, or has no equal of one of pip's settings, and a line says so. A file whose
+hash is not the locked one ends the installation. Needs the standard library and pip.
 """
 
 import argparse
@@ -25,8 +25,8 @@ WRONG_HASH = re.compile(r"hash mismatch|do not match the hashes", re.IGNORECASE)
 YES = ("y", "yes", "t", "true", "on", "1")
 # For both: DeepSpeed compiles nothing while it is installed.
 BUILDS = {"DS_BUILD_OPS": "0"}
-# What pip does, and uv when told. pip takes the best version of all indexes. It writes bytecode, which uv leaves
-# to the first import, or to every import where PYTHONDONTWRITEBYTECODE is set or the folder cannot be written.
+# What pip does, and uv when told: it takes the best version of all indexes, and writes bytecode, or else the
+# first import does, and every import where PYTHONDONTWRITEBYTECODE is set or the folder cannot be written.
 AS_PIP = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_COMPILE_BYTECODE": "1"}
 # pip's settings that have several values: uv's variable, and what stands between its values.
 LISTS = {
@@ -70,7 +70,7 @@ def steps(folder: Path, name: str, torch_index: str | None, editable: str | None
 
 
 def pip_settings(listing: str) -> dict[str, str]:
-    """What `pip config list` says, as `pip install` reads it: [install] over [global], variables over both."""
+    """What `pip config list` says, as `pip install` reads it: [global], over it [install], then variables."""
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for section, key, value in re.findall(r"^(global|install|:env:)\.([^=\n]+)=(.+)$", listing, re.MULTILINE):
         if text := ast.literal_eval(value):  # pip takes an empty value for none
@@ -100,7 +100,7 @@ def uv_settings(settings: Mapping[str, str]) -> tuple[list[str], dict[str, str]]
         elif key == "proxy":
             variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), value)
         elif key in ("timeout", "default-timeout"):
-            variables["UV_HTTP_TIMEOUT"] = f"{float(value):.0f}"
+            variables["UV_HTTP_TIMEOUT"] = str(max(1, round(float(value))))
         elif key == "retries":
             variables["UV_HTTP_RETRIES"] = value
         elif key == "cache-dir":
