@@ -6,6 +6,8 @@ CORES ?= 2
 TORCH_INDEX ?=
 # Which of envs/*.txt is installed: cpu, or cuda on a machine with an NVIDIA GPU.
 HARDWARE ?= cpu
+# What installs: uv, pinned in envs/uv.txt, or pip alone. Where uv cannot be had, pip goes on by itself.
+INSTALLER ?= uv
 # What `make audit` looks at, and with what.
 LOCKS := $(patsubst envs/%.txt,%,$(filter-out envs/overrides.txt envs/without-dependencies.txt,$(wildcard envs/*.txt)))
 AUDITOR := pip-audit==2.10.1
@@ -15,6 +17,7 @@ ENVIRONMENT := .venv/installed-$(HARDWARE)
 CAPABILITIES := .venv-capabilities
 CAPABILITIES_LOCK := envs/capabilities$(if $(filter cuda,$(HARDWARE)),-cuda).txt
 CAPABILITIES_ENVIRONMENT := $(CAPABILITIES)/installed-$(HARDWARE)
+INSTALL_OPTIONS := --installer $(INSTALLER) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
@@ -28,19 +31,14 @@ help: ## this list
 $(ENVIRONMENT): envs/$(HARDWARE).txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12) and "error: Python 3.11 or 3.12 is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --use-pep517 --no-deps --require-hashes -r envs/$(HARDWARE).txt
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' envs/$(HARDWARE).in)
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python envs/install.py $(HARDWARE) $(INSTALL_OPTIONS) --editable .
 	touch $@
 
 environment: $(ENVIRONMENT) ## the Python environment in .venv
 
 $(CAPABILITIES_ENVIRONMENT): $(CAPABILITIES_LOCK) pyproject.toml
 	test -x $(CAPABILITIES)/bin/python || $(PYTHON) -m venv $(CAPABILITIES)
-	$(CAPABILITIES)/bin/pip install --quiet --no-deps --require-hashes -r $(CAPABILITIES_LOCK)
-	$(CAPABILITIES)/bin/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) \
-	  $$(grep '^torch==' envs/capabilities.in)
-	$(CAPABILITIES)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	$(CAPABILITIES)/bin/python envs/install.py $(basename $(notdir $(CAPABILITIES_LOCK))) $(INSTALL_OPTIONS) --editable .
 	touch $@
 
 capabilities-environment: $(CAPABILITIES_ENVIRONMENT) ## lighteval's environment in .venv-capabilities
@@ -83,7 +81,7 @@ format: $(ENVIRONMENT) ## put the code into its format
 
 .venv-docs/installed: envs/docs.txt
 	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/pip install --quiet --no-deps --require-hashes -r envs/docs.txt
+	.venv-docs/bin/python envs/install.py docs --installer $(INSTALLER)
 	touch $@
 
 reference: $(ENVIRONMENT) ## the pages and pictures of the documentation that are made from the code
@@ -107,6 +105,7 @@ lock: ## resolve envs/*.in into envs/*.txt, with hashes (needs uv)
 	envs/lock capabilities
 	envs/lock capabilities-cuda
 	envs/lock docs
+	envs/lock uv
 
 .venv-audit/installed:
 	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit

@@ -14,7 +14,8 @@ LOCKS = sorted(path for path in (ROOT / "envs").glob("*.txt") if path.name not i
 def test_every_requirement_has_a_version_and_hashes(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     requirements = "\n".join(lines).replace("\\\n", "").splitlines()
-    assert len(requirements) > 10
+    assert len(requirements) > 10 or path.stem == "uv"
+    assert requirements
     for requirement in requirements:
         assert re.fullmatch(
             r"[a-zA-Z0-9._-]+==\S+( ; [^-]+)?(\s+--hash=sha256:[0-9a-f]{64})+", requirement
@@ -31,7 +32,7 @@ def test_what_is_asked_for_is_locked() -> None:
 
 
 def test_installs_ask_for_hashes() -> None:
+    """Every lock is installed by envs/install.py, whose calls tests/envs/test_install.py looks at."""
     recipes = (ROOT / "Makefile").read_text() + (ROOT / "envs" / "characterflow.def").read_text()
-    installs = [line for line in recipes.splitlines() if "pip install" in line and " -r " in line]
-    assert installs
-    assert all("--require-hashes" in line and "--no-deps" in line for line in installs)
+    assert not [line for line in recipes.splitlines() if "pip install" in line and " -r " in line]
+    assert len(re.findall(r"python \S*envs/install\.py ", recipes)) == 5
