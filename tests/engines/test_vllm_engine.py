@@ -132,6 +132,9 @@ def test_a_file_does_not_depend_on_interruptions(engine: VllmEngine, tmp_path: P
             self.left -= 1
             return await engine.complete(request)
 
+        def describe(self) -> dict[str, Any]:
+            return engine.describe()
+
     def run(answering: Any, name: str) -> bytes:
         asyncio.run(generate(answering, samples, tmp_path / name, Identity("model")))
         return (tmp_path / name).read_bytes()
@@ -208,4 +211,5 @@ def test_on_a_gpu_adapters_are_loras_but_in_float32_folded(
 def test_what_answered_is_described(engine: VllmEngine) -> None:
     about = engine.describe()
     assert about["kind"] == "vllm"
+    assert about["dtype"] == "float32"
     assert about["completion_tokens"] > 0

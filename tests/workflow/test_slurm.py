@@ -93,7 +93,7 @@ def wait_until(what: str, happens: Callable[[], Any], seconds: float = 90) -> An
 def part_rows(project: Path, persona: str) -> list[str]:
     """Finished samples of the student's replies to a persona's prompts, while the job runs."""
     part = project / "results" / "tiny" / persona / ".student.jsonl.part"
-    return part.read_text().split("\n")[1:-1] if part.is_file() else []
+    return part.read_text().split("\n")[:-1] if part.is_file() else []
 
 
 # The whole workflow
