@@ -99,7 +99,7 @@ docs: .venv-docs/installed ## the documentation as a site: site/index.html
 links: .venv-docs/installed ## the documentation's links to other sites (needs the network)
 	.venv-docs/bin/sphinx-build --quiet -b linkcheck docs site/links
 
-lock: ## resolve envs/*.in into envs/*.txt, with hashes (needs uv)
+lock: ## resolve envs/*.in into envs/*.txt, with hashes (needs uv; .venv has it)
 	envs/lock cpu
 	envs/lock cuda
 	envs/lock capabilities
