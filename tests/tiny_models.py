@@ -94,9 +94,18 @@ def tiny_tokenizer(template: str = CHATML) -> Any:
 
 
 def tiny_model(
-    folder: Path, template: str = CHATML, *, seed: int = 0, context: int = 2048, heads: int = 4
+    folder: Path,
+    template: str = CHATML,
+    *,
+    seed: int = 0,
+    context: int = 2048,
+    heads: int = 4,
+    brief: bool = False,
 ) -> Path:
-    """Save a random Llama with its tokenizer; its logits are spread enough for sampling to be lively."""
+    """Save a random Llama with its tokenizer; its logits are spread enough for sampling to be lively.
+
+    brief: it ends its replies after a few bytes, where a random model hardly ever does.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -117,9 +126,22 @@ def tiny_model(
             eos_token_id=stops,
         )
     )
+    if brief:
+        _end_soon(model, stops[0])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _end_soon(model: Any, stop: int) -> None:
+    """Let one part of the hidden state be the same behind every token, and the end follow from it alone."""
+    import torch
+
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, 0] = 16.0
+        model.lm_head.weight[:, 0] = 0.0
+        model.lm_head.weight[stop] = 0.0
+        model.lm_head.weight[stop, 0] = 2.5
 
 
 def tiny_encoder(folder: Path, *, seed: int = 0) -> Path:

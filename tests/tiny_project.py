@@ -83,7 +83,7 @@ def make_project(
     shutil.copytree(ROOT, folder, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for persona in settings["personas"]:
         shorten(folder / "constitutions" / f"{persona}.yaml")
-    tiny_model(folder / "model")
+    tiny_model(folder / "model", brief=True)
     tiny_encoder(folder / "encoder")
     (folder / CONFIGURATION).write_text(yaml.safe_dump(dict(settings)))
     (folder / "config" / "tiny_models.yaml").write_text(yaml.safe_dump(dict(models)))

@@ -405,3 +405,10 @@ def test_adjectives_are_kept_in_lower_case(tmp_path: Path) -> None:
     assert loaded.adjectives == ("calm", "level-headed")
     path.write_text(to_yaml(loaded))
     assert load(path) == loaded
+
+
+@pytest.mark.parametrize("word", ["दयालु", "ใจดี", "حنون", "温柔", "mabait", "well-read"])
+def test_adjectives_of_every_script(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "stoic.yaml"
+    path.write_text(f"adjectives: [{word}]\n{STOIC}")
+    assert load(path).adjectives == (word,)

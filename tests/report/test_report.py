@@ -317,6 +317,27 @@ def test_the_gallery_is_filtered_by_model_persona_and_prompt(opened: Any, run: A
     )
 
 
+def test_texts_from_right_to_left_are_readable(window: Any, run: Any, tmp_path: Path) -> None:
+    """A text has the direction of its own first letter, whether the server or the script wrote it."""
+    arabic = "ما عاصمة فرنسا؟ (Paris)"
+    path = tmp_path / "index.html"
+    persona, prompt = run[0]["personas"][0], 3
+    text = run[1].read_text(encoding="utf-8").replace(f"Question {prompt}?", arabic)
+    text = text.replace(f"{persona}/persona/{prompt}: ", f"{arabic} ")
+    path.write_text(text.replace('<dd dir="auto">', f'<dd dir="auto">{arabic} '), encoding="utf-8")
+    window.get(path.as_uri())
+    directions = """
+        return [...document.querySelectorAll(".examples h3, .answer > p:not(.verdict), .personas dd")].map(
+            (one) => [one.textContent.startsWith(arguments[0]), getComputedStyle(one).direction,
+                      getComputedStyle(one).textAlign])"""
+    for _ in range(2):
+        shown = script(window, directions, arabic[:8])
+        assert sum(is_arabic for is_arabic, _, _ in shown) >= 3
+        assert all(direction == ("rtl" if is_arabic else "ltr") for is_arabic, direction, _ in shown)
+        assert {alignment for _, _, alignment in shown} == {"start"}
+        script(window, 'document.querySelector("[data-gallery]").dispatchEvent(new Event("change"))')
+
+
 def test_a_persona_s_name_leads_to_its_answers(opened: Any, run: Any) -> None:
     persona = run[0]["personas"][-1]
     script(opened, "document.querySelector(`a[data-persona=${arguments[0]}]`).click()", persona)

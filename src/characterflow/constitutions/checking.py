@@ -5,12 +5,27 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from characterflow.constitutions.reading import Finding, Reading, by_line, questions, quote, read, traits
+import regex
+
+from characterflow.constitutions.reading import (
+    Finding,
+    LocatedTrait,
+    Reading,
+    by_line,
+    questions,
+    quote,
+    read,
+    traits,
+)
 from characterflow.text.likeness import Seen, sorted_words
+from characterflow.text.words import words
 
 TRAITS_EXPECTED = 10
 QUESTIONS_EXPECTED = 5
-WORD = re.compile(r"[^\W\d_]{3,}")
+# Letters with their marks; a character of Chinese, Japanese or Korean says more than one of an alphabet.
+WORD = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]{2,}|[\p{L}\p{M}]{3,}")
+LETTERS = regex.compile(r"(?![\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}])[\p{L}\p{M}]{3}")
+ENGLISH = 0.15  # of the words are common ones, in an English constitution
 GARBLED = re.compile("\N{REPLACEMENT CHARACTER}|â€|Ã[\x80-\xbf©¨¤¶¼±]")
 
 
@@ -46,6 +61,19 @@ COMMON_WORDS = frozenset(
     what whatever when whenever where wherever whether which while who whoever whole whom whose why will
     with within without word words work works world would write writes year years yes yet you your yours
     yourself
+    """)
+)
+
+
+# Words of two characters, in Chinese and Japanese, that tell as little.
+COMMON_CHARACTERS = frozenset(
+    words("""
+    自己 一个 一下 一点 一些 一样 一种 一起 一直 一定 什么 怎么 怎样 这个 那个 这样 那样 这些 那些 这里 那里
+    哪里 我们 你们 他们 大家 别人 有人 有些 为了 因为 所以 如果 但是 可是 不过 而且 或者 还是 就是 不是 没有
+    可以 可能 应该 需要 觉得 知道 时候 现在 今天 已经 以后 以前 之后 之前 事情 东西 问题 回答 告诉 总是 常常
+    从来 每次 非常 真的 到底
+    自分 これ それ あれ この その どう なに こと もの とき ため よう です ます する いる ある なる ない から
+    まで だけ
     """)
 )
 
@@ -100,13 +128,15 @@ def _garbled(reading: Reading) -> Iterator[Finding]:
 
 def _named_traits(reading: Reading, name: str) -> Iterator[Finding]:
     """Questions that share a word with their trait or with the persona's name, common words aside."""
-    names = {stem(part) for part in re.split(r"[-_]", name)}
-    for trait in reading.traits:
-        telling = {stem(word) for word in _telling_words(trait.trait.text)}
+    root, common = (stem, _english_words) if _is_english(reading) else (str, _words_of_others)
+    names = {root(part) for part in re.split(r"[-_]", name)}
+    for index, trait in enumerate(reading.traits):
+        left_out = common(reading, index)
+        telling = {root(word) for word in _words(trait.trait.text) - left_out}
         for question in trait.questions:
-            words = _telling_words(question.text)
-            for what, stems in (("persona", names), ("trait", telling - names)):
-                shared = ", ".join(dict.fromkeys(word for word in words if stem(word) in stems))
+            asked = [word for word in _listed_words(question.text) if word not in left_out]
+            for what, roots in (("persona", names), ("trait", telling - names)):
+                shared = ", ".join(dict.fromkeys(word for word in asked if root(word) in roots))
                 if shared:
                     message = (
                         f"this question names the {what} that it tests ({shared}): {quote(question.text)}"
@@ -114,8 +144,34 @@ def _named_traits(reading: Reading, name: str) -> Iterator[Finding]:
                     yield Finding("warning", question.line, message)
 
 
-def _telling_words(text: str) -> list[str]:
-    return [word for word in WORD.findall(text.casefold()) if word not in COMMON_WORDS]
+def _is_english(reading: Reading) -> bool:
+    found = [word for text in reading.texts() for word in _listed_words(text.text)]
+    return sum(word in COMMON_WORDS for word in found) >= ENGLISH * len(found)
+
+
+def _english_words(reading: Reading, index: int) -> frozenset[str]:
+    """The words of English that tell nothing."""
+    return COMMON_WORDS
+
+
+def _words_of_others(reading: Reading, index: int) -> frozenset[str]:
+    """Words in the texts of other traits, and short ones: without a list of a language, what tells little."""
+    others = (trait for number, trait in enumerate(reading.traits) if number != index)
+    elsewhere = (text.text for trait in others for text in (trait.trait, *trait.questions))
+    short = (word for word in _words(_all_text(reading.traits[index])) if LETTERS.fullmatch(word))
+    return COMMON_CHARACTERS.union(short, *map(_words, elsewhere))
+
+
+def _all_text(trait: LocatedTrait) -> str:
+    return "\n".join(text.text for text in (trait.trait, *trait.questions))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_listed_words(text))
+
+
+def _listed_words(text: str) -> list[str]:
+    return [part for word in words(text.casefold()) for part in WORD.findall(word)]
 
 
 def stem(word: str) -> str:

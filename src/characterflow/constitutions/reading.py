@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import regex
 import yaml
 
 from characterflow.constitutions.constitution import FOLDER, Constitution, Trait, check_name
@@ -27,6 +28,9 @@ KINDS = {
 }
 QUOTE_HINT = "put quotes around a text that YAML reads otherwise"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+SINGLE_WORD = regex.compile(
+    r"[\p{L}\p{M}\N{ZERO WIDTH NON-JOINER}-]*\p{L}[\p{L}\p{M}\N{ZERO WIDTH NON-JOINER}-]*"
+)
 BLANKS = re.compile(r"[ \t\r\n]+")
 
 
@@ -75,7 +79,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class _LocatedTrait:
+class LocatedTrait:
     trait: Text
     questions: list[Text]
     clarification: Text | None
@@ -86,7 +90,7 @@ class _LocatedTrait:
 class Reading:
     description: str = ""
     research_object: bool = False
-    traits: list[_LocatedTrait] = field(default_factory=list)
+    traits: list[LocatedTrait] = field(default_factory=list)
     adjectives: list[Text] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -221,7 +225,7 @@ def _read_constitution(root: yaml.Node, reading: Reading) -> None:
             reading.traits.append(trait)
 
 
-def _read_trait(node: yaml.Node, what: str, reading: Reading) -> _LocatedTrait | None:
+def _read_trait(node: yaml.Node, what: str, reading: Reading) -> LocatedTrait | None:
     entries = _mapping(node, what, ("trait", "questions"), ("clarification", "prompts"), reading)
     text = _text(entries["trait"], what, reading) if "trait" in entries else None
     questions = _texts(entries, "questions", "question", what, reading)
@@ -229,7 +233,7 @@ def _read_trait(node: yaml.Node, what: str, reading: Reading) -> _LocatedTrait |
     clarification = None
     if "clarification" in entries:
         clarification = _text(entries["clarification"], f"clarification of {what}", reading)
-    return _LocatedTrait(text, questions, clarification, prompts) if text else None
+    return LocatedTrait(text, questions, clarification, prompts) if text else None
 
 
 def _texts(entries: dict[str, yaml.Node], key: str, one: str, owner: str, reading: Reading) -> list[Text]:
@@ -307,7 +311,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _bare(trait: _LocatedTrait) -> Trait:
+def _bare(trait: LocatedTrait) -> Trait:
     return Trait(
         one_line(trait.trait.text),
         tuple(question.text for question in trait.questions),
@@ -342,7 +346,7 @@ def _single_words(reading: Reading) -> None:
     lines: dict[str, int] = {}
     for word in reading.adjectives:
         name = word.text.casefold()
-        if not name.replace("-", "").isalpha():
+        if not SINGLE_WORD.fullmatch(name):
             reading.error(
                 word.line, f"adjectives: expected single words without blanks, found {quote(word.text)}"
             )

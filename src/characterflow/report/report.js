@@ -84,7 +84,7 @@ function growTable(part) {
     const found = all().filter((row) => columns.some((column) => cell(row, column).toLowerCase().includes(wanted)));
     const [column, direction] = sorted;
     if (direction) found.sort((a, b) => compare(a[columns[column].key], b[columns[column].key], direction));
-    body.replaceChildren(...found.slice(0, shown).map((row) => make("tr", columns.map((one) => make("td", cell(row, one), {class: one.kind})))));
+    body.replaceChildren(...found.slice(0, shown).map((row) => make("tr", columns.map((one) => make("td", cell(row, one), {class: one.kind, dir: "auto"})))));
     const visible = body.rows.length;
     count.textContent = `${visible} of ${found.length} row${found.length === 1 ? "" : "s"}`;
     more.hidden = visible === found.length;
@@ -107,14 +107,14 @@ function answers(form) {
   const data = JSON.parse(document.getElementById("answers").textContent);
   const place = document.querySelector(".examples"), count = document.querySelector("[data-gallery-count]");
   const card = (method, answer) => make("div", [
-    make("h4", method), make("p", answer[0]), make("p", ["taken for ", make("b", answer[1])], {class: "verdict"}),
+    make("h4", method), make("p", answer[0], {dir: "auto"}), make("p", ["taken for ", make("b", answer[1])], {class: "verdict"}),
   ], {class: `answer ${method}`});
   const show = () => {
     const {model, persona, prompt} = Object.fromEntries(new FormData(form));
     const own = data.answers[model], all = [...data.prompts.keys()];
     const chosen = {first: all.slice(0, FIRST), all}[prompt] ?? [Number(prompt)];
     place.replaceChildren(...chosen.map((index) => make("article", [
-      make("h3", data.prompts[index]),
+      make("h3", data.prompts[index], {dir: "auto"}),
       make("div", Object.keys(data.methods).flatMap((method) => {
         const answer = own[method === "base" ? "base" : persona]?.[method]?.[index];
         return answer ? [card(method, answer)] : [];
