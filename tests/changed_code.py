@@ -112,7 +112,7 @@ def _passed_over(node: ast.stmt) -> bool:
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of a block and of the blocks in it, but for blocks that end in an error."""
-    if isinstance(body[-1], ast.Raise):
+    if body and isinstance(body[-1], ast.Raise):
         return
     for node in body:
         yield node

@@ -19,13 +19,15 @@ TRACING = Path(__file__).parent / "tracing"
 CODE = ("Snakefile", "rules", "scripts", "src", "config/schemas")
 # Below the results; they hold times.
 LEFT_OUT = {"logs", "benchmarks"}
-# Fields of records that differ between two runs of the same code, or tell of the run and not of the artifact.
+# By the end of a record's name, its fields that differ between two runs of the same code, or that tell of the
+# run and not of the artifact.
 PASSING = {
     "training.json": ("configuration", "packages", "peak_memory_bytes"),
     "training_log.jsonl": ("seconds",),
     "merge.json": ("configuration",),
     "steering.json": ("configuration",),
     "strength.json": ("configuration",),
+    ".report.json": ("engine",),
 }
 
 
@@ -109,7 +111,7 @@ def _content(path: Path) -> Any:
     A manifest stands for the files that it names, which are compared themselves. The header of a safetensors
     file lists its metadata in any order.
     """
-    passing = PASSING.get(path.name, ())
+    passing = next((keys for end, keys in PASSING.items() if path.name.endswith(end)), ())
     if path.name == MANIFEST:
         return sorted(read_json(path))
     if path.suffix == ".safetensors":

@@ -56,8 +56,8 @@ def base_source(revision: str) -> Path:
     commit = _git("rev-parse", "--verify", f"{revision}^{{commit}}").strip()
     source = CACHE / (commit + ("-capabilities" if LIGHTEVAL.exists() else "")) / "source"
     if not source.exists():
-        shutil.rmtree(CACHE, ignore_errors=True)
         partial = source.with_name("partial")
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
         subprocess.run(["tar", "-x", "-C", partial], input=archive.stdout, check=True)
@@ -83,6 +83,8 @@ def base_run(source: Path) -> Base:
     folder = source.parent
     if not (folder / JOBS).exists():
         shutil.rmtree(folder / PROJECT, ignore_errors=True)
+        for other in set(CACHE.iterdir()) - {folder}:
+            shutil.rmtree(other)
         say(f"running the project with the code of {folder.name[:12]}; it is kept for the next time")
         _python(source, "tests/wide_project.py", str(folder))
     return Base(source, folder / PROJECT, read_json(folder / JOBS))
@@ -157,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Decide, write both files, and tell; 2 where a script is left to a person."""
     options = _options(arguments)
     scripts = sorted(path.stem for path in (ROOT / SCRIPTS).glob("*.py"))
-    now = {} if options.anew else read_meanings(ROOT / LIST)
+    now = {} if options.anew else dict(read_meanings(ROOT / LIST))
     wanted = scripts if options.anew else sorted({*unlisted(ROOT), *options.changed})
     for name in [*options.same, *options.changed]:
         if name not in (wanted if name in options.same else scripts):

@@ -71,6 +71,7 @@ def write_run(folder: Path, models: Sequence[str], personas: Sequence[str]) -> C
         _persona(folder / model / persona, dice)
         _benchmark(folder / "benchmarks" / "distill" / model / f"{persona}.tsv", 90.0)
         _benchmark(folder / "benchmarks" / "merge" / model / f"{persona}.tsv", 2.5)
+    _benchmark(folder / "benchmarks" / "report.tsv", 1.0)  # of an earlier page, which no page counts
     logs = curves(folder, models, list(personas))
     write_table(summary(logs), folder / "tables" / "training.csv")
     (folder / "figures").mkdir()

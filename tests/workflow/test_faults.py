@@ -5,13 +5,12 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import kills
 from characterflow.engines import kept
-from tiny_project import SETTINGS, make_project, snakemake
+from tiny_project import snakemake
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
@@ -19,19 +18,6 @@ WEIGHTS = 1e-6  # how far weights of a killed and resumed training may be from t
 FEW = 6
 MANY = 100
 KILLED = ("student", "distill", "introspect", "introspection_train", "merge", "robustness_responses")
-
-
-def settings(*personas: str) -> dict[str, Any]:
-    return {**SETTINGS, "personas": list(personas)}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project after a finished run of one persona."""
-    project = make_project(tmp_path_factory.mktemp("undisturbed") / "project", settings("sarcasm"))
-    done = snakemake(project, "all")
-    assert done.returncode == 0, done.stdout[-4000:]
-    return project
 
 
 @pytest.fixture

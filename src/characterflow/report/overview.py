@@ -53,10 +53,12 @@ class Cost:
 def cost(configuration: Configuration) -> Cost:
     """Figures of the benchmark files and artifacts that are there.
 
-    A job's end is the time stamp of its benchmark file, which Snakemake writes then.
+    A job's end is the time stamp of its benchmark file, which Snakemake writes then. The page's own job does
+    not count: a page that is made again would tell of its first making.
     """
     results = Path(configuration.run["results"])
-    jobs = planned_jobs(configuration, reading.of_personas(configuration.run["personas"]))
+    planned = planned_jobs(configuration, reading.of_personas(configuration.run["personas"]))
+    jobs = [job for job in planned if job.rule != "report"]
     rules = plan.measured(configuration, jobs)
     ends = [results / job.benchmark for job in jobs if (results / job.benchmark).is_file()]
     if not ends:
