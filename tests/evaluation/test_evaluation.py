@@ -208,6 +208,12 @@ def test_the_surface_baseline_learns_a_surface() -> None:
     assert surface_baseline(texts, labels, ["oh how thrilling", "the sum"]) == ["sarcasm", "base"]
 
 
+def test_the_surface_baseline_reads_scripts_without_spaces_and_answers_without_words() -> None:
+    texts, labels = ["太好了真是惊人", "总和是四"] * 20, ["sarcasm", "base"] * 20
+    assert surface_baseline(texts, labels, ["真是惊人", "总和"]) == ["sarcasm", "base"]
+    assert surface_baseline(["...", "", "!"], ["base", "base", "sarcasm"], ["?", "words"]) == ["base", "base"]
+
+
 def test_the_section_says_what_its_intervals_do_not_cover() -> None:
     assert "not the classifier's own training" in " ".join(section.ABOUT.split())
 

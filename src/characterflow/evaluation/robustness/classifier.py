@@ -5,6 +5,7 @@ trained and scored on disjoint prompts, and it has a class "base" for no persona
 """
 
 from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from characterflow.evaluation.methods import PLAIN
 from characterflow.evaluation.robustness.settings import ClassifierSettings
 from characterflow.evaluation.splits import split_prompts
 from characterflow.models.fetch import loading
+from characterflow.text.words import words
 
 
 def prepare(responses: pd.DataFrame, test_share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -126,13 +128,18 @@ def guesses(chances: Sequence[np.ndarray], classes: Sequence[str]) -> dict[str, 
 
 
 def surface_baseline(texts: list[str], labels: list[str], held_out: list[str]) -> list[str]:
-    """What style alone gives away: word TF-IDF and logistic regression, labels for the held-out texts."""
+    """What words alone give away: TF-IDF and logistic regression, labels for the held-out texts.
+
+    Where no text has a word, as in the emptiest answers, all get the most frequent label.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
+    if not any(map(words, texts)):
+        return [Counter(labels).most_common(1)[0][0]] * len(held_out)
     model = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(tokenizer=words, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True),
         LogisticRegression(class_weight="balanced", max_iter=1000),
     )
     return list(model.fit(texts, labels).predict(held_out))
