@@ -4,8 +4,8 @@ Method: Open Character Training (arXiv 2511.01689), section on robustness, with 
 trained and scored on disjoint prompts, and it has a class "base" for no persona at all.
 """
 
-from collections.abc import Sequence
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
