@@ -74,22 +74,30 @@ def steps(given: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def measure(given: argparse.Namespace) -> tuple[list[str], str, str]:
+def measure(given: argparse.Namespace, folder: Path) -> tuple[list[str], str, str]:
     """Lines of the table, what installed, and the command that failed, each empty where there is none."""
-    rows, installer, failed = [], "", ""
-    with tempfile.TemporaryDirectory(prefix="first-minutes-") as name:
-        folder = Path(name)
-        for step, command in steps(given, folder).items():
-            where = folder if step == "clone" else folder / "clone"
-            started, computed = time.monotonic(), cpu_seconds()
-            status, said = run(command, where, environment(folder))
-            seconds, computed = time.monotonic() - started, cpu_seconds() - computed
-            if status:
-                failed = " ".join(command)
-                break
-            rows.append(f"{step} | {seconds:.0f} | {computed:.0f} | {os.getloadavg()[0]:.1f}")
-            installer = installer or "".join(INSTALLER.findall(said))
-    return rows, installer, failed
+    rows: list[str] = []
+    installer = ""
+    for step, command in steps(given, folder).items():
+        where = folder if step == "clone" else folder / "clone"
+        started, computed = time.monotonic(), cpu_seconds()
+        status, said = run(command, where, environment(folder))
+        seconds, computed = time.monotonic() - started, cpu_seconds() - computed
+        if status:
+            return rows, installer, " ".join(command)
+        rows.append(f"{step} | {seconds:.0f} | {computed:.0f} | {os.getloadavg()[0]:.1f}")
+        installer = installer or "".join(INSTALLER.findall(said))
+    return rows, installer, ""
+
+
+def show(rows: list[str], installer: str) -> None:
+    """Print the table, and what it was measured on."""
+    information = Path("/proc/cpuinfo")
+    model, flags = processor(information.read_text() if information.exists() else "")
+    print("\nstep | seconds | CPU seconds | load average at its end")
+    print("\n".join(rows))
+    print(f"\nprocessor | {model}, {os.cpu_count()} cores\ninstructions | {flags}")
+    print(f"installed with | {installer or 'nothing'}\nPython | {platform.python_version()}", flush=True)
 
 
 def main() -> None:
@@ -101,13 +109,10 @@ def main() -> None:
     options.add_argument("--installer", choices=["uv", "pip"], default="uv")
     options.add_argument("--torch-index", help="as TORCH_INDEX of the Makefile")
     options.add_argument("--repository", default=ROOT, help="what is cloned, if not this one")
-    rows, installer, failed = measure(options.parse_args())
-    information = Path("/proc/cpuinfo")
-    model, flags = processor(information.read_text() if information.exists() else "")
-    print("\nstep | seconds | CPU seconds | load average at its end")
-    print("\n".join(rows))
-    print(f"\nprocessor | {model}, {os.cpu_count()} cores\ninstructions | {flags}")
-    print(f"installed with | {installer or 'nothing'}\nPython | {platform.python_version()}")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="first-minutes-") as name:
+        rows, installer, failed = measure(given, Path(name))
+        show(rows, installer)
     if failed:
         sys.exit(f"error: {failed} failed")
 

@@ -1,20 +1,18 @@
 """Whether changed code makes the same artifacts: a script's jobs, run again on inputs of a finished run."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from changed_code import Lines, not_run
+from changed_code import Place, changed_places, mark, reached
 from characterflow.core.files import MANIFEST, canonical_json, read_json, read_jsonl
 from characterflow.core.meaning import code_files
 from wide_project import Jobs, run
 
 SAME, CHANGED = "same", "changed"
-TRACING = Path(__file__).parent / "tracing"
 # What is code: the rest of a project is its input.
 CODE = ("Snakefile", "rules", "scripts", "src", "config/schemas")
 # Below the results; they hold times.
@@ -44,37 +42,42 @@ class Base:
 class Comparison:
     """What new code did in a script's jobs.
 
-    different: files that are not what they were. failure: what Snakemake says where a job failed. lines: the
-    lines of code that were run.
+    different: files that are not what they were. failure: what Snakemake says where a job failed. reached:
+    places of changed code, as texts, that the jobs went through.
     """
 
     different: list[str] = field(default_factory=list)
     failure: str = ""
-    lines: Lines = field(default_factory=set)
+    reached: set[str] = field(default_factory=set)
 
 
-def compare(base: Base, root: Path, script: str, work: Path) -> Comparison:
+def changes(base: Base, root: Path, scripts: Iterable[str]) -> dict[str, list[Place]]:
+    """For each script the places of code that is new or changed since the base in the repository `root`."""
+    files = {
+        name: {path.relative_to(root).as_posix() for path in code_files(root / "scripts" / f"{name}.py")}
+        for name in scripts
+    }
+    places = changed_places(base.source, root, set().union(*files.values()))
+    return {name: [place for place in places if place.file in own] for name, own in files.items()}
+
+
+def compare(base: Base, root: Path, script: str, places: Iterable[Place], work: Path) -> Comparison:
     """Run a script's jobs with the code of the repository `root` on the inputs that they had.
 
-    work: a folder for the run, which stays where the files are not the same.
+    places: of changed code, to tell which are reached. work: a folder for the run, which stays where the
+    files are not the same.
     """
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(base.project, work, symlinks=True)
     put_code(root, work)
-    traced = work / "lines"
-    traced.mkdir()
-    variables = {
-        "PYTHONPATH": os.pathsep.join(map(str, (TRACING, work / "src"))),
-        "LINES_TRACED": str(traced),
-    }
+    mark(work, places)
     for configuration, outputs in base.jobs[script].items():
         # These jobs and no others: by time stamps, which the copy keeps, nothing else is stale.
-        done = run(work, configuration, "--rerun-triggers", "mtime", "--force", *outputs, **variables)
+        done = run(work, configuration, "--rerun-triggers", "mtime", "--force", *outputs)
         if done.returncode:
             return Comparison(failure=first_error(done.stdout))
-    found = Comparison(
-        differences(base.project / "results", work / "results"), lines=_lines_run(traced, work)
-    )
+    different = differences(base.project / "results", work / "results")
+    found = Comparison(different, reached=reached(work))
     if not found.different:
         shutil.rmtree(work)
     return found
@@ -127,22 +130,15 @@ def _without(record: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in keys}
 
 
-def _lines_run(folder: Path, root: Path) -> Lines:
-    """What tracing/sitecustomize.py has left, with files from the root."""
-    noted = (tuple(line) for file in folder.glob("*.json") for line in read_json(file))
-    return {(os.path.relpath(root / name, root), number) for name, number in noted}
-
-
-def verdict(base: Base, root: Path, script: str, found: Comparison, lines: Lines) -> str:
-    """SAME, CHANGED, or why neither can be said. lines: what all comparisons have run."""
+def verdict(places: list[Place], found: Comparison, reached: set[str]) -> str:
+    """SAME, CHANGED, or why neither can be said. places: the script's. reached: by all comparisons."""
     if found.failure:
         return f"its jobs fail on the inputs that they had: {found.failure}"
     if found.different:
         return CHANGED
-    files = code_files(root / "scripts" / f"{script}.py")
-    places = not_run(base.source, root, [file.relative_to(root).as_posix() for file in files], lines)
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return f"the same files, but no job goes through changed code: {places[0]}{more}" if places else SAME
+    missed = [str(place) for place in places if str(place) not in reached]
+    more = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+    return f"the same files, but no job goes through changed code: {missed[0]}{more}" if missed else SAME
 
 
 def first_error(text: str) -> str:

@@ -33,7 +33,7 @@ from characterflow.core.meaning import (
     read_meanings,
     unlisted,
 )
-from comparison import CHANGED, SAME, Base, Comparison, compare, first_error, verdict
+from comparison import CHANGED, SAME, Base, Comparison, changes, compare, first_error, verdict
 from wide_project import JOBS, LIGHTEVAL, PROJECT, ROOT
 
 SCRIPTS = "scripts"
@@ -93,16 +93,18 @@ def base_run(source: Path) -> Base:
 def compared(base: Base, scripts: list[str]) -> dict[str, str]:
     """For each script SAME, CHANGED, or why neither can be said."""
     able = [name for name in scripts if name in base.jobs]
+    places = changes(base, ROOT, able)
+    marked = {place for own in places.values() for place in own}
     found: dict[str, Comparison] = {}
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-        results = pool.map(lambda name: compare(base, ROOT, name, CACHE / "after" / name), able)
+        results = pool.map(lambda name: compare(base, ROOT, name, marked, CACHE / "after" / name), able)
         for name, result in zip(able, results, strict=True):
             found[name] = result
             say(f"{len(found)} of {len(able)} {name}: {_shown(result, base, name)}")
-    lines = set().union(*(result.lines for result in found.values()))
+    reached = set().union(*(result.reached for result in found.values()))
     hint = "" if LIGHTEVAL.exists() else " here; make capabilities-environment lets those of capabilities run"
     absent = dict.fromkeys(scripts, f"the tiny project has no job of it{hint}")
-    return absent | {name: verdict(base, ROOT, name, result, lines) for name, result in found.items()}
+    return absent | {name: verdict(places[name], result, reached) for name, result in found.items()}
 
 
 def _shown(result: Comparison, base: Base, script: str) -> str:

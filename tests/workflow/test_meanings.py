@@ -3,6 +3,7 @@
 Most of it on a workflow of two scripts, which takes seconds; the proof on a finished run of the real one.
 """
 
+import ast
 import json
 import os
 import re
@@ -19,11 +20,11 @@ import pytest
 
 import comparison
 import meanings
-from changed_code import not_run
+from changed_code import changed_places, mark, reached
 from characterflow.core import meaning as module
 from characterflow.core.errors import UserError
 from characterflow.core.meaning import FILE, code_digest, meanings_text, read_meanings
-from comparison import CHANGED, SAME, Base, compare, differences, put_code, verdict
+from comparison import CHANGED, SAME, Base, changes, compare, differences, put_code, verdict
 from tiny_project import CONFIGURATION, snakemake
 from wide_project import finish
 
@@ -96,6 +97,11 @@ def edit(root: Path, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def git(root: Path, *arguments: str) -> None:
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
@@ -106,8 +112,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """The workflow of two scripts as a repository with a commit that lists its code, and that code's run."""
     toy = tmp_path_factory.mktemp("toy") / "repository"
     for file, text in TOY.items():
-        (toy / file).parent.mkdir(parents=True, exist_ok=True)
-        (toy / file).write_text(text)
+        write(toy / file, text)
     shutil.copytree(root / "src/characterflow/core", toy / "src/characterflow/core")
     (toy / ".gitignore").write_text(".snakemake/\n__pycache__/\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -326,109 +331,101 @@ class Thing:
     def use(self):
         return self.size
 '''
-IN_GO = {7, 8, 11, 12, 15}
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "lines", "expected"),
+    ("old", "new", "expected"),
     [
-        ("", "", set(), []),
-        ('"""Go."""', '"""Come."""', set(), []),
-        ("is too much", "is more than that", set(), []),
-        ("value + 1", "1 + value", set(), ["12 go"]),
-        ("value + 1", "1 + value", IN_GO, []),
-        ("found = 0", "found = 1", IN_GO, ["14 go"]),
-        ("found = 0", "found = 1", IN_GO | {14}, []),
-        ("except OSError", "except ValueError", IN_GO, []),
-        ("    value = 0 + value\n", "", {1, 4}, ["5 go"]),
-        ("    value = 0 + value\n", "", {7}, []),
-        ("other=2", "other=3", {4}, ["5 go"]),
-        ("other=2", "other=3", IN_GO | {4}, []),
-        ("size = 3", "size = 4", IN_GO, ["19 Thing"]),
-        ("size = 3", "size = 4", {19}, []),
-        ("self.size", "self.size + 0", {19, 21}, ["22 Thing.use"]),
-        ("LIMIT = 1\n", "from characterflow import more\n\nLIMIT = 1\n", set(), []),
-        ("def use", "def apply", {21}, []),
+        ("", "", []),
+        ('"""Go."""', '"""Come."""', []),
+        ("is too much", "is more than that", []),
+        ("value + 1", "1 + value", ["12 go"]),
+        ("found = 0", "found = 1", ["14 go"]),
+        ("except OSError", "except ValueError", ["11 go"]),
+        ("value > LIMIT", "value >= LIMIT", ["8 go"]),
+        ("    value = 0 + value\n", "", ["4 go"]),
+        ("other=2", "other=3", ["4", "4 go"]),
+        ("def go", "def come", ["4"]),
+        ("size = 3", "size = 4", ["19 Thing"]),
+        ("self.size", "self.size + 0", ["22 Thing.use"]),
+        ("LIMIT = 1\n", "from characterflow import more\n\nLIMIT = 1\n", []),
+        ("class Thing", "def new():\n    return 7\n\n\nclass Thing", ["18", "18 new", "19 new"]),
     ],
 )
-def test_changed_code_has_to_be_run(
-    tmp_path: Path, old: str, new: str, lines: set[int], expected: list[str]
-) -> None:
+def test_changed_code_is_found(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
     name = "src/characterflow/a.py"
     for folder, text in (("before", OLD), ("after", OLD.replace(old, new) if old else OLD)):
-        (tmp_path / folder / "scripts").mkdir(parents=True)
-        (tmp_path / folder / name).parent.mkdir(parents=True)
-        (tmp_path / folder / name).write_text(text)
-    found = not_run(tmp_path / "before", tmp_path / "after", [name], {(name, line) for line in lines})
-    assert found == [f"{name}:{place}" for place in expected]
+        write(tmp_path / folder / name, text)
+    found = changed_places(tmp_path / "before", tmp_path / "after", [name])
+    assert [str(place) for place in found] == [f"{name}:{place}" for place in expected]
 
 
-def test_lines_that_are_run_are_noted_as_they_are_looked_for(tmp_path: Path) -> None:
-    """Every kind of statement, run under the tracing, counts as run where it was."""
-    name = "src/characterflow/a.py"
-    text = """\
+def test_a_function_that_is_moved_and_renamed_has_not_changed(tmp_path: Path) -> None:
+    write(tmp_path / "before/src/a.py", OLD)
+    write(
+        tmp_path / "after/src/b.py",
+        OLD[OLD.index("def go") : OLD.index("class")].replace("def go", "def come"),
+    )
+    found = changed_places(tmp_path / "before", tmp_path / "after", ["src/b.py"])
+    assert [str(place) for place in found] == ["src/b.py:1"]  # the definition, run when the module is loaded
+
+
+STATEMENTS = """\
 import contextlib
-TABLE = {
-    "a": 1,
-}
-
 
 @contextlib.contextmanager
-def opened(
-    value,
-):
+def opened(value):
+    '''Open.'''
     try:
         yield value
     finally:
         value = None
 
+class Thing:
+    size = 3
 
 def go(value):
     with opened(value) as inner:
-        while True:
-            break
         for part in [inner]:
-            if part:
+            if part is None:
+                print(f"{part!r}")
+            elif part:
                 break
         else:
-            part = (
-                1 +
-                2
-            )
+            part = 3
         match part:
-            case 3:
-                del part
+            case 7:
+                part = 4
+            case _:
+                part = 5
     try:
         raise ValueError
     except ValueError:
-        value = [x for x in
-                 range(3)]
-    assert value, "nothing"
-    return (
-        value
-    )
+        value = [x for x in range(3)]
+    while True:
+        break
+    return lambda: 9
 
-
-go(0) if not TABLE else go(1)
+go(0) if go.__doc__ else go(1)
+assert opened.__doc__ == "Open."
 """
-    after, before = tmp_path / "after", tmp_path / "before"
-    for folder in (before, after):
-        (folder / "scripts").mkdir(parents=True)
-        (folder / name).parent.mkdir(parents=True)
-    (before / name).write_text("")
-    (after / name).write_text(text)
-    (tmp_path / "lines").mkdir()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(TESTS / "tracing"),
-        "LINES_TRACED": str(tmp_path / "lines"),
-    }
-    command = [sys.executable, "-c", f"import runpy; runpy.run_path({str(after / name)!r})"]
-    subprocess.run(command, cwd=after, env=environment, check=True)
-    lines = comparison._lines_run(tmp_path / "lines", after)
-    assert {file for file, _ in lines} == {name}
-    assert not_run(before, after, [name], lines) == [f"{name}:25 go"]
-    assert not_run(before, after, [name], lines | {(name, 25)}) == [f"{name}:31 go"]
+MISSED = {"18 go", "22 go", "25 go"}
+
+
+def test_places_are_noted_where_they_are_reached(tmp_path: Path) -> None:
+    name = "src/characterflow/a.py"
+    write(tmp_path / "before" / name, "")
+    write(tmp_path / "after" / name, STATEMENTS)
+    places = changed_places(tmp_path / "before", tmp_path / "after", [name])
+    statements = sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(STATEMENTS)))
+    functions, imports_errors_and_docstrings = 2, 3
+    assert len(places) == statements + functions - imports_errors_and_docstrings
+    mark(tmp_path / "after", places)
+    command = [sys.executable, "-c", f"import runpy; runpy.run_path({str(tmp_path / 'after' / name)!r})"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "after/src")}
+    subprocess.run(command, env=environment, check=True)
+    missed = {str(place) for place in places} - reached(tmp_path / "after")
+    assert missed == {f"{name}:{place}" for place in MISSED}
 
 
 # The changelog.
@@ -483,8 +480,9 @@ def decide(base: Base, later: Path, folder: Path) -> dict[str, str]:
     path = later / "scripts" / FILE
     known, verdicts = dict(read_meanings(path)), {}
     for script in module.unlisted(later):
-        found = compare(base, later, script, folder / script)
-        verdicts[script] = verdict(base, later, script, found, found.lines)
+        places = changes(base, later, [script])[script]
+        found = compare(base, later, script, places, folder / script)
+        verdicts[script] = verdict(places, found, found.reached)
         digest = code_digest(later / "scripts" / f"{script}.py")
         if verdicts[script] == SAME:
             known[script] = meanings.with_same(digest, "", known[script], known[script])
