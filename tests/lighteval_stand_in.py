@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Stands in for the interpreter of lighteval's environment: results as its scripts leave them, drawn by chance."""
+"""Stands in for the interpreter of lighteval's environment: results as its scripts leave them, made up."""
 
 import argparse
 import json

@@ -37,18 +37,16 @@ PROJECT, JOBS = "project", "jobs.json"
 Jobs = dict[str, dict[str, list[str]]]  # script -> configuration -> outputs of its jobs
 SCRIPT_OF = re.compile(r"\bscripts/(\w+)\.py\b")
 RECORDED = "poeticism"  # its pairs are recorded, those of the other persona are made
-CAPABILITIES = yaml.safe_load((ROOT / "config/demo-capabilities.yaml").read_text())["evaluation"][
-    "capabilities"
-]
+DEMO = yaml.safe_load((ROOT / "config/demo-capabilities.yaml").read_text())
 
 
 def settings() -> dict[str, Any]:
     """The tiny project's, with every method and every kind of source that needs no network."""
     evaluation = {
         **SETTINGS["evaluation"],
-        "include": ["preferences", "robustness", "coherence", "capabilities"],
+        "include": DEMO["evaluation"]["include"],
         "capabilities": {
-            **CAPABILITIES,
+            **DEMO["evaluation"]["capabilities"],
             "max_samples": 5,
             "python": str(LIGHTEVAL if LIGHTEVAL.exists() else f"./{STAND_IN}"),
         },
