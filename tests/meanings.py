@@ -34,7 +34,7 @@ from characterflow.core.meaning import (
     unlisted,
 )
 from comparison import CHANGED, SAME, Base, Comparison, changes, compare, first_error, verdict
-from wide_project import JOBS, LIGHTEVAL, PROJECT, ROOT
+from wide_project import JOBS, LIGHTEVAL, PROJECT, ROOT, STOOD_IN_FOR
 
 SCRIPTS = "scripts"
 LIST = f"{SCRIPTS}/{FILE}"
@@ -66,9 +66,8 @@ def base_source(revision: str) -> Path:
         partial.replace(source)
     if not (source / LIST).exists():
         raise UserError(f"{revision}: no {LIST}; expected a revision that lists all its code there")
-    missing = _python(
-        source, "-c", UNLISTED
-    ).split()  # by its own idea of a digest, which may differ from today's
+    # By its own idea of a digest, which may differ from today's.
+    missing = _python(source, "-c", UNLISTED).split()
     if missing:
         last = _git("log", "-1", "--format=%h", commit, "--", LIST).strip()
         raise UserError(
@@ -85,7 +84,9 @@ def base_run(source: Path) -> Base:
         shutil.rmtree(folder / PROJECT, ignore_errors=True)
         for other in set(CACHE.iterdir()) - {folder}:
             shutil.rmtree(other)
-        say(f"running the project with the code of {folder.name[:12]}; it is kept for the next time")
+        say(
+            f"running the project with the code of {folder.name[:12]}, some minutes; it is kept for next time"
+        )
         _python(source, "tests/wide_project.py", str(folder))
     return Base(source, folder / PROJECT, read_json(folder / JOBS))
 
@@ -102,8 +103,10 @@ def compared(base: Base, scripts: list[str]) -> dict[str, str]:
             found[name] = result
             say(f"{len(found)} of {len(able)} {name}: {_shown(result, base, name)}")
     reached = set().union(*(result.reached for result in found.values()))
-    hint = "" if LIGHTEVAL.exists() else " here; make capabilities-environment lets those of capabilities run"
-    absent = dict.fromkeys(scripts, f"the tiny project has no job of it{hint}")
+    absent = dict.fromkeys(scripts, "the tiny project has no job of it")
+    if not LIGHTEVAL.exists():
+        hint = "it takes lighteval's environment, which make capabilities-environment makes"
+        absent |= dict.fromkeys([name for name in scripts if name in STOOD_IN_FOR], hint)
     return absent | {name: verdict(places[name], result, reached) for name, result in found.items()}
 
 

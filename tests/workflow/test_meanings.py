@@ -20,13 +20,13 @@ import pytest
 
 import comparison
 import meanings
+import wide_project
 from changed_code import changed_places, mark, reached
 from characterflow.core import meaning as module
 from characterflow.core.errors import UserError
 from characterflow.core.meaning import FILE, code_digest, meanings_text, read_meanings
 from comparison import CHANGED, SAME, Base, changes, compare, differences, put_code, verdict
 from tiny_project import CONFIGURATION, snakemake
-from wide_project import finish
 
 TESTS = Path(__file__).parents[1]
 TOY: dict[str, str] = {
@@ -505,7 +505,7 @@ def test_results_of_one_commit_under_the_code_of_a_later_one(
     undisturbed: Path, later: Path, root: Path, tmp_path: Path
 ) -> None:
     project = Path(shutil.copytree(undisturbed, tmp_path / "project", symlinks=True))
-    base = Base(root, undisturbed, finish(project, [(CONFIGURATION, "all")]))
+    base = Base(root, undisturbed, wide_project.finish(project, [(CONFIGURATION, "all")]))
     assert would_run(project) == Counter()
     stage_and_what_follows = would_run(project, "--forcerun", "preference_pairs")
     assert {"preference_pairs", "distill", "merge", "report"} <= set(stage_and_what_follows)
@@ -531,6 +531,18 @@ def test_results_of_one_commit_under_the_code_of_a_later_one(
     assert decide(base, later, tmp_path / "work") == {"preference_pairs": CHANGED}
     put_code(later, project)
     assert would_run(project) == stage_and_what_follows
+
+
+@pytest.mark.pipeline
+def test_every_script_has_a_job_in_the_wide_project(tmp_path: Path, root: Path) -> None:
+    project = wide_project.make(tmp_path / "project")
+    told = ""
+    for configuration, target in wide_project.RUNS:
+        done = snakemake(project, "--dry-run", "--printshellcmds", target, configuration=configuration)
+        assert done.returncode == 0, done.stdout[-3000:]
+        told += done.stdout
+    scripts = {path.stem for path in (root / "scripts").glob("*.py")}
+    assert scripts == set(wide_project.SCRIPT_OF.findall(told))
 
 
 @pytest.mark.pipeline
