@@ -2,7 +2,7 @@
 
     python benchmarks/first_minutes.py [--no-demo] [--no-tests] [--installer pip] [--torch-index URL]
 
-What is committed is cloned into a temporary folder (TMPDIR moves it; environment and caches take 7 GB), and
+What is committed is cloned into a temporary folder (TMPDIR moves it; environment and caches take 5 GB), and
 nothing downloaded earlier is used. The times are those of this machine, its network and what else it does
 meanwhile, of which the CPU seconds depend least. `make demo` and `make test` take the environment that the
 install made.

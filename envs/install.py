@@ -151,7 +151,8 @@ def install_with_uv(step: Step) -> None:
     """Raises NotWithUv where that fails."""
     options, variables = uv_settings(settings(step))
     command = [UV, "pip", "install", "--quiet", "--python", sys.executable, *options, *step.arguments]
-    ask(command, {**BUILDS, **AS_PIP, **variables})
+    as_pip = {name: os.environ.get(name, value) for name, value in AS_PIP.items()}
+    ask(command, {**BUILDS, **as_pip, **variables})
 
 
 def install_with_pip(step: Step) -> None:
