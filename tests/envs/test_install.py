@@ -307,6 +307,16 @@ def test_certificates_of_pip_are_those_of_uv(
     assert module.settings(module.Step("x", ()))["cert"] == "/bundle.pem"
 
 
+def test_uvs_own_variables_count(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, str]] = []
+    monkeypatch.setattr(module, "ask", lambda command, variables: asked.append(dict(variables)) or "")
+    monkeypatch.setenv("UV_COMPILE_BYTECODE", "0")
+    monkeypatch.delenv("UV_INDEX_STRATEGY", raising=False)
+    module.install_with_uv(module.Step("x", ("x",)))
+    assert asked[-1]["UV_COMPILE_BYTECODE"] == "0"
+    assert asked[-1]["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+
+
 def wheel(folder: Path) -> str:
     """A wheel of one module; the hash of it."""
     path = folder / "sixpence-1.0-py3-none-any.whl"
