@@ -17,6 +17,7 @@ from characterflow.core.meaning import parsed
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 # Without effect of their own: what is imported is compared where it stands, and errors make no artifact.
 PASSED_OVER = ast.Import | ast.ImportFrom | ast.Raise | ast.Pass | ast.Global | ast.Nonlocal
+LEAVING = ast.Return | ast.Break | ast.Continue | ast.Yield | ast.YieldFrom
 RECORDER = Path("src/reached.py")
 RECORD = '''\
 """Notes which marked places are reached."""
@@ -130,14 +131,19 @@ def _passed_over(node: ast.stmt) -> bool:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a block and of the blocks in it, but for blocks that end in an error."""
-    if body and isinstance(body[-1], ast.Raise):
-        return
+    """The statements of a block and of the blocks in it, but for those that can only end in an error."""
     for node in body:
         yield node
         if not isinstance(node, FUNCTIONS | ast.ClassDef):
             for block in _blocks(node):
-                yield from _statements(block)
+                if not _fails(block):
+                    yield from _statements(block)
+
+
+def _fails(block: list[ast.stmt]) -> bool:
+    """Whether nothing leaves a block but the error at its end."""
+    inner = (node for statement in block for node in ast.walk(statement))
+    return isinstance(block[-1], ast.Raise) and not any(isinstance(node, LEAVING) for node in inner)
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:

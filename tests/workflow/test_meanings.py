@@ -330,6 +330,12 @@ class Thing:
 
     def use(self):
         return self.size
+
+
+def choose(kind):
+    if kind == "one":
+        return 1
+    raise ValueError(kind)
 '''
 
 
@@ -349,6 +355,7 @@ class Thing:
         ("size = 3", "size = 4", ["19 Thing"]),
         ("self.size", "self.size + 0", ["22 Thing.use"]),
         ("LIMIT = 1\n", "from characterflow import more\n\nLIMIT = 1\n", []),
+        ("return 1", "return 2", ["27 choose"]),
         ("class Thing", "def new():\n    return 7\n\n\nclass Thing", ["18", "18 new", "19 new"]),
     ],
 )
