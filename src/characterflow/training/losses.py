@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KL_ESTIMATORS = ("squared", "k3")
+from characterflow.training.settings import KL_ESTIMATORS
 
 
 def token_log_probs(logits: Tensor, row: Tensor, column: Tensor, target: Tensor) -> Tensor:

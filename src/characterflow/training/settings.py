@@ -6,8 +6,8 @@ from typing import Any
 
 from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
-from characterflow.training.losses import KL_ESTIMATORS
 
+KL_ESTIMATORS = ("squared", "k3")
 CHOICES: dict[str, tuple[Any, ...]] = {
     "kl_estimator": KL_ESTIMATORS,
     "zero_stage": (1, 2),
