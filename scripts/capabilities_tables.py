@@ -14,14 +14,13 @@ def main(arguments) -> None:
 
     from characterflow.core.settings import read_settings
     from characterflow.evaluation.capabilities.settings import TablesSettings
-    from characterflow.evaluation.capabilities.summary import Task, others, read_scores, table
+    from characterflow.evaluation.capabilities.summary import others, read_scores, table
     from characterflow.evaluation.tables import write_table
 
     settings = read_settings(TablesSettings, arguments.settings)
-    tasks = [Task(entry.task, entry.few_shots, entry.metric) for entry in settings.tasks]
     files = zip(settings.measured, arguments.results, strict=True)
     measured = [read_scores(model, persona, method, path) for (model, persona, method), path in files]
-    tables = [table(measured, tasks)]
+    tables = [table(measured, settings.tasks)]
     tables += [others(arguments.others)] if arguments.others else []
     whole = pd.concat([part.dropna(axis="columns", how="all") for part in tables], ignore_index=True)
     whole = whole.astype({"few_shots": "Int64", "n": "Int64"})

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from characterflow.configuration.run import Configuration
-from characterflow.configuration.schema import Where, check_placeholders, without
+from characterflow.configuration.schema import Where, check_placeholders
 from characterflow.core.errors import UserError
 from characterflow.distillation.responses import Reasoning
 from characterflow.distillation.sources import (
@@ -16,7 +16,7 @@ from characterflow.distillation.sources import (
 )
 from characterflow.engines.base import Sampling
 from characterflow.engines.settings import EngineSettings, RecordedSettings, engine_of
-from characterflow.training.settings import DpoSettings
+from characterflow.training.settings import DpoSettings, training_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +115,7 @@ def published_settings(configuration: Configuration, persona: str) -> PublishedP
 
 def distillation_settings(configuration: Configuration, model: str) -> DpoSettings:
     """How a student is trained on the pairs."""
-    entry = configuration.models[model]
-    own = without(entry["training"], "nodes")
-    return DpoSettings(**configuration.section("distillation"), **own, dtype=entry["dtype"])
+    return training_settings(DpoSettings, configuration, "distillation", model)
 
 
 def check(configuration: Configuration, where: Where) -> None:

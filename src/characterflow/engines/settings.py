@@ -1,9 +1,10 @@
 """Settings of the engines, and how they follow from a model's entry in the models file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from characterflow.configuration.methods import STEERED
 from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
 
@@ -96,9 +97,9 @@ def steered_engine(configuration: Configuration, model: str) -> LocalSettings:
     return replace(engine, kind="transformers", batch_size=min(STEERED_BATCH, engine.sequences))
 
 
-def judge_engine(configuration: Configuration) -> LocalSettings | EndpointSettings:
-    """Settings of the judge's engine."""
-    return engine_of(configuration, configuration.run["judge"]["model"])
+def engine_for(configuration: Configuration, model: str, methods: Collection[str]) -> EngineSettings:
+    """Settings of a model's engine under some methods: one that control vectors steer where they are one."""
+    return (steered_engine if STEERED in methods else engine_of)(configuration, model)
 
 
 def with_adapters(

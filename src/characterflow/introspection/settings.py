@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from characterflow.configuration.run import Configuration
-from characterflow.configuration.schema import without
 from characterflow.engines.base import Sampling
 from characterflow.engines.settings import EngineSettings, engine_of
-from characterflow.training.settings import SftSettings
+from characterflow.training.settings import SftSettings, training_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +64,7 @@ def dataset_settings(configuration: Configuration, model: str) -> DatasetSetting
 
 def introspection_settings(configuration: Configuration, model: str) -> SftSettings:
     """How the distilled student is trained on it."""
-    entry = configuration.models[model]
-    own = without(entry["training"], "nodes")
-    return SftSettings(**configuration.section("introspection"), **own, dtype=entry["dtype"])
+    return training_settings(SftSettings, configuration, "introspection", model)
 
 
 def tokenizer_of(configuration: Configuration, author: str, model: str) -> str:

@@ -2,9 +2,10 @@
 
 import shlex
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from characterflow.configuration.run import Configuration
+from characterflow.configuration.schema import without
 from characterflow.core.errors import UserError
 
 KL_ESTIMATORS = ("squared", "k3")
@@ -80,6 +81,9 @@ class Settings:
             _check(field.name, getattr(self, field.name), field.default)
 
 
+TrainingSettings = TypeVar("TrainingSettings", bound=Settings)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DpoSettings(Settings):
     """Distillation: loss = DPO(beta) + nll_weight NLL(chosen) + kl_weight KL, see `losses`."""
@@ -137,6 +141,15 @@ def _check_modules(value: Any) -> None:
 
 def _unfit(key: str, value: Any, expected: str) -> UserError:
     return UserError(f"settings: {key} is {value!r}, expected {expected}")
+
+
+def training_settings(
+    kind: type[TrainingSettings], configuration: Configuration, stage: str, model: str
+) -> TrainingSettings:
+    """Settings of a stage's training: the stage's, the model's, the run's seed."""
+    entry = configuration.models[model]
+    own = without(entry["training"], "nodes")
+    return kind(**configuration.section(stage), **own, dtype=entry["dtype"])
 
 
 def base_arguments(configuration: Configuration, model: str) -> str:

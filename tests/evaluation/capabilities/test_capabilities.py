@@ -16,11 +16,10 @@ from characterflow.core.errors import UserError
 from characterflow.core.files import read_json, write_json, write_jsonl
 from characterflow.evaluation.capabilities import section as section_module
 from characterflow.evaluation.capabilities.figures import differences
-from characterflow.evaluation.capabilities.settings import data_settings, measured_methods
+from characterflow.evaluation.capabilities.settings import Task, data_settings, measured_methods
 from characterflow.evaluation.capabilities.summary import (
     AVERAGE,
     OWN,
-    Task,
     others,
     read_scores,
     table,

@@ -29,13 +29,23 @@ class BenchmarksSettings(DataSettings):
     gpus: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """One benchmark: its name in lighteval, the examples shown, the metric by which it is known."""
+@dataclass(frozen=True)
+class Task:
+    """A benchmark of the configuration. name: suite|task. metric: the one by which it is known."""
 
-    task: str
+    name: str
     few_shots: int
     metric: str
+
+    @property
+    def title(self) -> str:
+        """Its name without the suite, as tables have it."""
+        return self.name.rsplit("|", 1)[-1]
+
+    def has(self, measured: str) -> bool:
+        """Whether a task of lighteval's results is this benchmark or a part of it."""
+        name, shots = measured.rsplit("|", 1)
+        return shots == str(self.few_shots) and (name == self.name or name.startswith(f"{self.name}:"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,7 @@ class TablesSettings:
     """Of the rule capabilities_tables. measured: model, persona, method, in the order of the files."""
 
     measured: list[tuple[str, str, str]]
-    tasks: list[Benchmark]
+    tasks: list[Task]
 
 
 def measured_methods(configuration: Configuration) -> list[str]:
@@ -87,7 +97,9 @@ def benchmarks_settings(configuration: Configuration, model: str) -> BenchmarksS
 def tables_settings(configuration: Configuration, measured: list[tuple[str, str, str]]) -> TablesSettings:
     """What the table shows."""
     tasks = configuration.run["evaluation"]["capabilities"]["tasks"]
-    return TablesSettings(measured=measured, tasks=[Benchmark(**entry) for entry in tasks])
+    return TablesSettings(
+        measured=measured, tasks=[Task(entry["task"], entry["few_shots"], entry["metric"]) for entry in tasks]
+    )
 
 
 def _tasks(configuration: Configuration) -> list[str]:

@@ -17,6 +17,7 @@ import pandas as pd
 from characterflow.configuration.methods import BASE
 from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_json, read_jsonl
+from characterflow.evaluation.capabilities.settings import Task
 from characterflow.evaluation.intervals import Normal, Z, adjusted, proportion
 
 OWN, AVERAGE = "this run", "average"
@@ -45,25 +46,6 @@ COLUMNS = (
     "p_adjusted",
     "lost",
 )
-
-
-@dataclass(frozen=True)
-class Task:
-    """A benchmark of the configuration. name: suite|task. metric: the one by which it is known."""
-
-    name: str
-    few_shots: int
-    metric: str
-
-    @property
-    def title(self) -> str:
-        """Its name without the suite, as tables have it."""
-        return self.name.rsplit("|", 1)[-1]
-
-    def has(self, measured: str) -> bool:
-        """Whether a task of lighteval's results is this benchmark or a part of it."""
-        name, shots = measured.rsplit("|", 1)
-        return shots == str(self.few_shots) and (name == self.name or name.startswith(f"{self.name}:"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,12 @@ from characterflow.core.errors import UserError
 from characterflow.core.files import Row
 from characterflow.engines.base import seed_of
 from characterflow.engines.generation import Sample
-from characterflow.evaluation.judge.verdicts import LABELS, comparison_question, verdict_sample
+from characterflow.evaluation.judge.verdicts import (
+    LABELS,
+    comparison_question,
+    unasked_sample,
+    verdict_sample,
+)
 from characterflow.evaluation.methods import PLAIN
 from characterflow.evaluation.splits import split_prompts
 
@@ -76,7 +81,7 @@ def _pair(
     """The questions on the persona's reply and its rival's: none to the judge where they are the same."""
     fields |= dict(zip(("persona_characters", "rival_characters"), map(len, replies), strict=True))
     if replies[0] == replies[1]:
-        return [_tie(f"{name}-{IDENTICAL}", {**fields, "order": IDENTICAL})]
+        return [unasked_sample(f"{name}-{IDENTICAL}", {**fields, "order": IDENTICAL})]
     return [
         verdict_sample(
             f"{name}-{order}",
@@ -88,19 +93,3 @@ def _pair(
         )
         for order, shown in ((PERSONA_FIRST, replies), (RIVAL_FIRST, replies[::-1]))
     ]
-
-
-def _tie(identifier: str, fields: Row) -> Sample:
-    row = {
-        **fields,
-        "verdict": None,
-        "reply": "",
-        "finish_reason": "not_asked",
-        "prompt_tokens": 0,
-        "completion_tokens": 0,
-    }
-
-    async def make(_: Any) -> Row:
-        return row
-
-    return Sample(identifier, fields, make, None)

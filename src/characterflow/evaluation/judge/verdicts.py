@@ -11,6 +11,8 @@ MAX_TOKENS = 2048  # a constrained verdict ends by itself; the rest is room for 
 END_OF_REASONING = "</think>"
 AROUND = "\"'`*“”‘’ \t\r\n"
 
+LABELS = ("A", "B")
+
 TRAIT_QUESTION = """\
 Here is a message from a user, and the reply that an assistant gave.
 
@@ -26,10 +28,41 @@ One of two words was in the assistant's mind as it wrote, and shaped the manner 
 manner alone: neither whether the reply is right nor what it is about. Which word describes it better, \
 "{first}" or "{second}"? Answer with that one word and nothing else."""
 
+COMPARISON_QUESTION = """\
+Here is a description of a character, in its own words.
+
+[character]
+{traits}
+[end of character]
+
+A user wrote a message, and two assistants replied. Both were meant to have this character.
+
+[message]
+{message}
+[end of message]
+
+[reply A]
+{first}
+[end of reply A]
+
+[reply B]
+{second}
+[end of reply B]
+
+Which reply is the more coherent and fitting embodiment of this character? The character should come \
+through naturally and as a whole, in a reply that makes sense as an answer to the message; traits that \
+are exaggerated, recited or at odds with each other count against a reply, and so does confusion. Neither \
+the length of the replies nor their order matters. Answer with one letter and nothing else: A or B."""
+
 
 def trait_question(message: str, reply: str, first: str, second: str) -> str:
     """Which of two trait words a reply shows; the choices are the two words."""
     return TRAIT_QUESTION.format(message=message, reply=reply, first=first, second=second)
+
+
+def comparison_question(traits: str, message: str, first: str, second: str) -> str:
+    """What the judge is asked. traits: the numbered list; the choices are LABELS."""
+    return COMPARISON_QUESTION.format(traits=traits, message=message, first=first, second=second)
 
 
 def parse_choice(text: str, choices: Sequence[str]) -> str | None:
@@ -80,35 +113,18 @@ def verdict_sample(
     return Sample(identifier, key, make, None)
 
 
-LABELS = ("A", "B")
+def unasked_sample(identifier: str, fields: Row) -> Sample:
+    """A row like a verdict's where the judge need not be asked: without a verdict."""
+    row = {
+        **fields,
+        "verdict": None,
+        "reply": "",
+        "finish_reason": "not_asked",
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+    }
 
-COMPARISON_QUESTION = """\
-Here is a description of a character, in its own words.
+    async def make(_: Engine) -> Row:
+        return row
 
-[character]
-{traits}
-[end of character]
-
-A user wrote a message, and two assistants replied. Both were meant to have this character.
-
-[message]
-{message}
-[end of message]
-
-[reply A]
-{first}
-[end of reply A]
-
-[reply B]
-{second}
-[end of reply B]
-
-Which reply is the more coherent and fitting embodiment of this character? The character should come \
-through naturally and as a whole, in a reply that makes sense as an answer to the message; traits that \
-are exaggerated, recited or at odds with each other count against a reply, and so does confusion. Neither \
-the length of the replies nor their order matters. Answer with one letter and nothing else: A or B."""
-
-
-def comparison_question(traits: str, message: str, first: str, second: str) -> str:
-    """What the judge is asked. traits: the numbered list; the choices are LABELS."""
-    return COMPARISON_QUESTION.format(traits=traits, message=message, first=first, second=second)
+    return Sample(identifier, row, make, None)

@@ -7,7 +7,7 @@ from characterflow.configuration.methods import BASE, PERSONA, STEERED
 from characterflow.configuration.run import Configuration
 from characterflow.core.errors import UserError
 from characterflow.engines.base import Sampling
-from characterflow.engines.settings import EngineSettings, engine_of, steered_engine
+from characterflow.engines.settings import EngineSettings, engine_for
 from characterflow.evaluation.judge.settings import judge_engine
 
 
@@ -103,9 +103,8 @@ def design_settings(configuration: Configuration, model: str) -> DesignSettings:
 def trials_settings(configuration: Configuration, model: str, methods: list[str]) -> TrialsSettings:
     """How some methods answer the trials."""
     section = configuration.run["evaluation"]["preferences"]
-    engine = steered_engine if STEERED in methods else engine_of
     return TrialsSettings(
-        engine=engine(configuration, model),
+        engine=engine_for(configuration, model, methods),
         name=configuration.name(model),
         methods=methods,
         conditions=section["conditions"],

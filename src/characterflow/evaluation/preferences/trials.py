@@ -15,7 +15,7 @@ from characterflow.core.errors import UserError
 from characterflow.core.files import Row, read_text
 from characterflow.engines.base import Request, Sampling, seed_of
 from characterflow.engines.generation import Sample, reply_sample
-from characterflow.evaluation.judge.verdicts import trait_question, verdict_sample
+from characterflow.evaluation.judge.verdicts import trait_question, unasked_sample, verdict_sample
 from characterflow.evaluation.methods import Method
 
 CONDITIONS = {
@@ -153,7 +153,7 @@ def _two_orders(row: Row, prompt: str, seed: int) -> list[Sample]:
     for order, shown in ((LISTED, words), (SWAPPED, words[::-1])):
         identifier = f"{row['id']}-{order}"
         if not reply:
-            samples.append(_unasked(identifier, {**fields, "order": order}))
+            samples.append(unasked_sample(identifier, {**fields, "order": order}))
             continue
         question = trait_question(prompt, reply, *shown)
         own_seed = seed_of(seed, "preferences", row["id"], order)
@@ -164,19 +164,3 @@ def _two_orders(row: Row, prompt: str, seed: int) -> list[Sample]:
 def says(text: str, word: str) -> bool:
     """Whether a text has a word, as a whole and in any case: "explain" does not say "plain"."""
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
-
-
-def _unasked(identifier: str, fields: Row) -> Sample:
-    row = {
-        **fields,
-        "verdict": None,
-        "reply": "",
-        "finish_reason": "not_asked",
-        "prompt_tokens": 0,
-        "completion_tokens": 0,
-    }
-
-    async def make(_: Any) -> Row:
-        return row
-
-    return Sample(identifier, row, make, None)

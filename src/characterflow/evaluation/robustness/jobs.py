@@ -13,7 +13,7 @@ from characterflow.configuration.costs import (
     loads,
     text_bytes,
 )
-from characterflow.configuration.methods import BASE, PROMPTED, served, steers
+from characterflow.configuration.methods import BASE, PROMPTED, STEERED, served, steers
 from characterflow.configuration.run import Configuration
 from characterflow.evaluation.robustness.responses import load_instructions
 from characterflow.evaluation.steering.jobs import search
@@ -56,10 +56,10 @@ def _served(run: Run, methods: list[str], model: str, persona: str) -> Job:
 
 def _steered(run: Run, model: str, persona: str) -> list[Job]:
     place = f"{model}/{persona}"
-    output = f"{place}/evaluation/robustness_steered.jsonl"
+    output = f"{place}/evaluation/robustness_{STEERED}.jsonl"
     return [
         *search(run, model, persona),
-        _answering(run, "steered_responses", place, model, output, ["steered"], 0),
+        _answering(run, "steered_responses", place, model, output, [STEERED], 0),
     ]
 
 

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from characterflow.configuration.methods import STEERED
 from characterflow.configuration.run import Configuration
 from characterflow.configuration.schema import Where
 from characterflow.engines.base import Sampling
-from characterflow.engines.settings import EngineSettings, engine_of, steered_engine
+from characterflow.engines.settings import EngineSettings, engine_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +51,8 @@ class TablesSettings:
 def responses_settings(configuration: Configuration, model: str, methods: list[str]) -> ResponsesSettings:
     """How a student answers held-out prompts under some methods."""
     evaluation = configuration.run["evaluation"]
-    engine = steered_engine if STEERED in methods else engine_of
     return ResponsesSettings(
-        engine=engine(configuration, model),
+        engine=engine_for(configuration, model, methods),
         name=configuration.name(model),
         methods=methods,
         sampling=Sampling(**evaluation["sampling"]),
